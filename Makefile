@@ -1,0 +1,60 @@
+# Everything runs in .venv, made from the hash-pinned requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
+SCRIPTS = $(shell git ls-files '*.sh') .ci/run
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format lock lab clean
+
+help: ## Say what each target does.
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+
+run: $(VENV)/.run ## Serve on http://127.0.0.1:5000, on SQLite unless DATABASE_URL is set.
+	@$(BIN)/flask db upgrade
+	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
+
+test: $(VENV)/.dev ## Run every test that this machine can run. ARGS="tests/unit -k json" narrows it.
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Run linters, the formatter's check and the type checker.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/shellcheck $(SCRIPTS)
+	@$(BIN)/yamllint --strict .
+
+format: $(VENV)/.dev ## Format the code and mend what the linter can mend.
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml; LOCK_ARGS=--upgrade takes newer ones.
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) --group fast -o requirements-fast.txt
+	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
+
+lab: ## Prepare a Docker engine and the images that the tests need.
+	@tests/lab/lab.sh
+
+clean: ## Remove the environment and the caches; the database in instance/ stays.
+	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.13"; \
+	  exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.txt requirements-fast.txt | $(VENV)/bin/python
+	@echo "Installing the service's requirements into $(VENV) ..."
+	@$(PIP_INSTALL) --require-hashes -r requirements.txt
+	@$(PIP_INSTALL) --require-hashes -r requirements-fast.txt 2>/dev/null \
+	  || echo "No C compiler for gunicorn's fast HTTP parser: its Python parser serves instead."
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	@echo "Installing the development requirements into $(VENV) ..."
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@

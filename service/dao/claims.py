@@ -1,0 +1,300 @@
+"""SQL of the processing: claim orders, renew their leases, record what became of them.
+
+Claims go through `ix_orders_outcome` in the order of arrival and skip what other processes have
+locked. Everything else locks its rows by primary key, in ascending order, before the totals; so
+no two transactions wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, case, literal, select, update
+
+from service.database import utcnow
+from service.models import LAST_ERROR_LENGTH, Order, OrderStatus, OrderTotals
+
+# From this attempt on, an order whose workers died is only run alone: see `claim_orders`.
+ISOLATED_FROM_ATTEMPT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to process an order until its lease ends; `fence` proves it.
+
+    `attempt` counts from 1, this attempt included.
+    """
+
+    id: int
+    fence: int
+    attempt: int
+    order_id: int
+    user_id: int
+    item_ids: list[int]
+    total_amount: Decimal
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedBatch:
+    """What one look at the queue gave.
+
+    `exhausted` are the `order_id`s that had no attempt left and are Failed now. `isolate` tells
+    that the next order has to run alone, so that nothing may be claimed before the process is
+    idle.
+    """
+
+    claims: list[Claim]
+    exhausted: list[int]
+    isolate: bool = False
+
+
+class Verdict(Enum):
+    """What becomes of an order after an attempt."""
+
+    COMPLETE = "complete"
+    RETRY = "retry"
+    FAIL = "fail"
+    GIVE_BACK = "give back"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The end of an attempt.
+
+    `microseconds` is the handler's time; `delay` the seconds before a retry; `refund` takes back
+    the attempt of an order that is given back before its handler began.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    microseconds: int = 0
+    error: str | None = None
+    delay: float = 0.0
+    refund: bool = False
+
+
+def claimable() -> Select[int, int, int]:
+    """Select the orders that may be claimed now, fresh and abandoned alike, oldest first."""
+    return (
+        select(Order.id, Order.fence, Order.attempts)
+        .where(Order.outcome.is_(None), Order.available_at <= utcnow())
+        .order_by(Order.id)
+    )
+
+
+def has_claimable(connection: Connection) -> bool:
+    """Tell whether there is an order to claim, without locking anything."""
+    return connection.execute(claimable().limit(1)).first() is not None
+
+
+def claim_orders(
+    connection: Connection,
+    *,
+    owner: str,
+    limit: int,
+    lease_seconds: float,
+    max_attempts: int,
+    idle: bool,
+) -> ClaimedBatch:
+    """Claim up to `limit` orders for `owner`. Needs a transaction.
+
+    An order that was claimed before and not given back has lost its worker. When that happened
+    twice, the order may be what kills the workers, so it is claimed only when the process is
+    `idle`, and alone: otherwise it would cost the orders beside it their attempts as well.
+    """
+    query = claimable().add_columns(
+        Order.lease_owner,
+        Order.order_id,
+        Order.user_id,
+        Order.item_ids,
+        Order.total_amount,
+        Order.created_at,
+    )
+    rows = connection.execute(query.limit(limit).with_for_update(skip_locked=True)).all()
+    spent = [row for row in rows if row.attempts >= max_attempts]
+    _fail_exhausted(connection, spent)
+    rows, isolate = _isolate([row for row in rows if row.attempts < max_attempts], idle=idle)
+    if rows:
+        connection.execute(
+            update(Order)
+            .where(Order.id.in_([row.id for row in rows]))
+            .values(
+                lease_owner=owner,
+                fence=Order.fence + 1,
+                attempts=Order.attempts + 1,
+                available_at=utcnow(literal(lease_seconds)),
+                updated_at=utcnow(),
+            )
+        )
+    claims = [
+        Claim(
+            id=row.id,
+            fence=row.fence + 1,
+            attempt=row.attempts + 1,
+            order_id=row.order_id,
+            user_id=row.user_id,
+            item_ids=row.item_ids,
+            total_amount=row.total_amount,
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]
+    return ClaimedBatch(claims, [row.order_id for row in spent], isolate)
+
+
+def _isolate(
+    rows: Sequence[Row[*tuple[Any, ...]]], *, idle: bool
+) -> tuple[Sequence[Row[Any]], bool]:
+    for position, row in enumerate(rows):
+        if row.lease_owner is None or row.attempts < ISOLATED_FROM_ATTEMPT - 1:
+            continue
+        if position == 0 and idle:
+            return rows[:1], True
+        return rows[:position], True
+    return rows, False
+
+
+def _fail_exhausted(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
+    if not rows:
+        return
+    connection.execute(
+        update(Order)
+        .where(Order.id.in_([row.id for row in rows]))
+        .values(
+            outcome=OrderStatus.FAILED.value,
+            lease_owner=None,
+            fence=Order.fence + 1,
+            updated_at=utcnow(),
+            last_error="its worker died or lost its lease during the last attempt",
+        )
+    )
+    _add_totals(connection, slot=0, failed=len(rows))
+
+
+def renew_leases(
+    connection: Connection, claims: Collection[Claim], lease_seconds: float
+) -> set[int]:
+    """Extend the leases that are still held; return the `id`s of those. Needs a transaction."""
+    held = _lock_held(connection, claims)
+    if held:
+        connection.execute(
+            update(Order)
+            .where(Order.id.in_(sorted(held)))
+            .values(available_at=utcnow(literal(lease_seconds)))
+        )
+    return held
+
+
+def record_results(connection: Connection, results: Sequence[Result], slot: int) -> set[int]:
+    """Record the ends of attempts, all or none, and add them to the totals' row `slot`.
+
+    Needs a transaction. A result whose claim is no longer held changes nothing.
+
+    Returns:
+        The `id`s of the orders that were changed.
+    """
+    held = _lock_held(connection, [result.claim for result in results])
+    valid = [result for result in results if result.claim.id in held]
+    completed = [result for result in valid if result.verdict is Verdict.COMPLETE]
+    failed = [result for result in valid if result.verdict is Verdict.FAIL]
+    _complete(connection, completed)
+    for result in failed:
+        _end_attempt(connection, result, outcome=OrderStatus.FAILED.value)
+    for result in valid:
+        if result.verdict is Verdict.RETRY:
+            _end_attempt(connection, result, available_at=utcnow(literal(result.delay)))
+    _give_back(connection, [result for result in valid if result.verdict is Verdict.GIVE_BACK])
+    if completed or failed:
+        _add_totals(
+            connection,
+            slot=slot,
+            completed=len(completed),
+            failed=len(failed),
+            microseconds=sum(result.microseconds for result in completed),
+        )
+    return held
+
+
+def _lock_held(connection: Connection, claims: Collection[Claim]) -> set[int]:
+    rows = connection.execute(
+        select(Order.id, Order.fence, Order.outcome)
+        .where(Order.id.in_([claim.id for claim in claims]))
+        .order_by(Order.id)
+        .with_for_update()
+    )
+    fences = {row.id: row.fence for row in rows if row.outcome is None}
+    return {claim.id for claim in claims if fences.get(claim.id) == claim.fence}
+
+
+def _complete(connection: Connection, results: Sequence[Result]) -> None:
+    if not results:
+        return
+    times = {result.claim.id: result.microseconds for result in results}
+    connection.execute(
+        update(Order)
+        .where(Order.id.in_(sorted(times)))
+        .values(
+            outcome=OrderStatus.COMPLETED.value,
+            lease_owner=None,
+            processing_microseconds=case(times, value=Order.id),
+            updated_at=utcnow(),
+        )
+    )
+
+
+def _end_attempt(connection: Connection, result: Result, **values: object) -> None:
+    connection.execute(
+        update(Order)
+        .where(Order.id == result.claim.id)
+        .values(
+            lease_owner=None,
+            fence=Order.fence + 1,
+            last_error=(result.error or "")[:LAST_ERROR_LENGTH],
+            updated_at=utcnow(),
+            **values,
+        )
+    )
+
+
+def _give_back(connection: Connection, results: Iterable[Result]) -> None:
+    for refund in (True, False):
+        ids = sorted(result.claim.id for result in results if result.refund is refund)
+        if ids:
+            connection.execute(
+                update(Order)
+                .where(Order.id.in_(ids))
+                .values(
+                    lease_owner=None,
+                    fence=Order.fence + 1,
+                    attempts=Order.attempts - int(refund),
+                    available_at=utcnow(),
+                    updated_at=utcnow(),
+                )
+            )
+
+
+def _add_totals(
+    connection: Connection,
+    *,
+    slot: int,
+    completed: int = 0,
+    failed: int = 0,
+    microseconds: int = 0,
+) -> None:
+    changed = connection.execute(
+        update(OrderTotals)
+        .where(OrderTotals.slot == slot)
+        .values(
+            completed=OrderTotals.completed + completed,
+            failed=OrderTotals.failed + failed,
+            processing_microseconds=OrderTotals.processing_microseconds + microseconds,
+        )
+    ).rowcount
+    if changed != 1:
+        raise LookupError(f"the row {slot} of order_totals is missing; restore it with zeros")

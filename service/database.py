@@ -1,0 +1,235 @@
+"""The database: engines, transactions and time, the same on MySQL and on SQLite.
+
+Every connection is in autocommit mode, so one statement costs one round trip; several statements
+that belong together run in `Database.transaction`, which says BEGIN and COMMIT itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import select
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, DateTime, Engine, create_engine, event, exc
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from service import metrics
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+# PyMySQL waits this long, in seconds, before a request counts as lost.
+CONNECT_TIMEOUT = 3
+STATEMENT_TIMEOUT = 6
+LOCK_WAIT_TIMEOUT = 3
+# How long a thread waits for a free connection of the pool.
+POOL_TIMEOUT = 2
+# SQLite has one writer at a time; the others wait for it this long.
+SQLITE_BUSY_TIMEOUT = 15
+TRANSACTION_TRIES = 6
+
+LOCK_WAIT, DEADLOCK, NO_SUCH_TABLE = 1205, 1213, 1146
+RETRYABLE = {DEADLOCK: "deadlock", LOCK_WAIT: "lock_wait_timeout"}
+
+
+class DatabaseStalled(Exception):
+    """The database has stopped answering; nothing more is sent to it for now."""
+
+
+class utcnow(FunctionElement[Any]):  # noqa: N801 - a SQL function, named like one
+    """The database's clock, in UTC with microseconds; `offset` seconds (a float) are added."""
+
+    type = DateTime()
+    inherit_cache = True
+    name = "utcnow"
+
+    def __init__(self, offset: Any = None) -> None:
+        super().__init__(*(() if offset is None else (offset,)))
+
+
+@compiles(utcnow, "mysql")
+def _utcnow_mysql(element: utcnow, compiler: Any, **kwargs: Any) -> str:
+    if not len(element.clauses):
+        return "UTC_TIMESTAMP(6)"
+    offset = compiler.process(element.clauses, **kwargs)
+    return f"TIMESTAMPADD(MICROSECOND, ROUND(1000000 * {offset}), UTC_TIMESTAMP(6))"
+
+
+@compiles(utcnow, "sqlite")
+def _utcnow_sqlite(element: utcnow, compiler: Any, **kwargs: Any) -> str:
+    # SQLite's clock has milliseconds; the zeros make the text as wide as SQLAlchemy writes it,
+    # so that moments compare as text.
+    modifier = ""
+    if len(element.clauses):
+        offset = compiler.process(element.clauses, **kwargs)
+        modifier = f", printf('%+.3f seconds', {offset})"
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now'{modifier}) || '000')"
+
+
+def engine_options(url: URL, pool_size: int) -> dict[str, Any]:
+    """Return the options of `create_engine` for this database, for a pool of that many."""
+    options: dict[str, Any] = {
+        "isolation_level": "AUTOCOMMIT",
+        "skip_autocommit_rollback": True,
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": POOL_TIMEOUT,
+    }
+    if url.get_backend_name() == "sqlite":
+        return options | {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT}}
+    return options | {
+        "pool_recycle": 1800,
+        "connect_args": {
+            "connect_timeout": CONNECT_TIMEOUT,
+            "read_timeout": STATEMENT_TIMEOUT,
+            "write_timeout": STATEMENT_TIMEOUT,
+            "charset": "utf8mb4",
+            "init_command": "SET SESSION transaction_isolation = 'READ-COMMITTED',"
+            f" time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_TIMEOUT}",
+        },
+    }
+
+
+def prepare_engine(engine: Engine) -> None:
+    """Attach what each new or reused connection of the engine needs."""
+    if engine.dialect.name == "sqlite":
+        Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine, "connect", _set_pragmas)
+    else:
+        event.listen(engine, "checkout", _refuse_closed)
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    # A server that closes an idle connection leaves an end of file (or a farewell packet) to be
+    # read; an open one has nothing. Looking costs one system call instead of a round trip.
+    sock = connection._sock  # noqa: SLF001 - PyMySQL has no public name for it
+    if sock is None or select.select([sock], [], [], 0)[0]:
+        raise exc.DisconnectionError
+
+
+class Database:
+    """Connections and transactions on one engine, for callers that share its pool."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "START TRANSACTION"
+        self._started: dict[int, float] = {}
+
+    @classmethod
+    def open(cls, url: URL, pool_size: int) -> Database:
+        """Make an engine of its own for the URL, with a pool of that size."""
+        engine = create_engine(url, **engine_options(url, pool_size))
+        prepare_engine(engine)
+        return cls(engine)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Give a connection on which every statement commits by itself.
+
+        Raises:
+            DatabaseStalled: statements sent before have had no answer for too long, so that
+                one more would only occupy one more thread.
+        """
+        now = time.monotonic()
+        if any(now - started > POOL_TIMEOUT for started in list(self._started.values())):
+            raise DatabaseStalled
+        with self.engine.connect() as connection:
+            self._started[id(connection)] = now
+            try:
+                yield connection
+            finally:
+                del self._started[id(connection)]
+
+    def statement(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which executes one statement, and return what it returned.
+
+        It commits by itself: one round trip. Retries and exceptions are those of `transaction`.
+        """
+        return self._with_retries(work)
+
+    def transaction(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction and return what it returned.
+
+        A deadlock or a lock wait time-out rolls back and runs `work` again from the start, so it
+        must keep its effects to the connection. Any other exception rolls back and is raised.
+        """
+        return self._with_retries(lambda connection: self._in_transaction(connection, work))
+
+    def _with_retries(self, work: Callable[[Connection], T]) -> T:
+        for tries_left in reversed(range(TRANSACTION_TRIES)):
+            try:
+                with self.connect() as connection:
+                    return work(connection)
+            except exc.DBAPIError as error:
+                reason = retry_reason(error)
+                if reason is None:
+                    raise
+                metrics.DATABASE_RETRIES.labels(reason=reason).inc()
+                if not tries_left:
+                    raise
+                log.info("database %s: running the transaction again", reason)
+            time.sleep(random.uniform(0, 0.02))  # noqa: S311 - apart from the other side of it
+        raise AssertionError("unreachable")
+
+    def _in_transaction(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        try:
+            connection.exec_driver_sql(self._begin)
+            result = work(connection)
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        return result
+
+    @staticmethod
+    def _roll_back(connection: Connection) -> None:
+        try:
+            connection.exec_driver_sql("ROLLBACK")
+        except exc.SQLAlchemyError:
+            # Closing it ends the transaction on the server; the pool makes a new one.
+            connection.invalidate()
+
+
+def retry_reason(error: exc.DBAPIError) -> str | None:
+    """Name why a transaction may be run again, or None when running it again is no remedy."""
+    if error_code(error) in RETRYABLE:
+        return RETRYABLE[error_code(error)]
+    if isinstance(error, exc.OperationalError) and "database is locked" in str(error.orig):
+        return "locked"
+    return None
+
+
+def error_code(error: exc.DBAPIError) -> int:
+    """Return MySQL's number of the error; 0 where there is none."""
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else 0
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Tell whether the error means that the database cannot serve now (against: a mistake)."""
+    if isinstance(error, exc.DBAPIError) and error_code(error) == NO_SUCH_TABLE:
+        return True
+    return isinstance(
+        error,
+        DatabaseStalled
+        | exc.OperationalError
+        | exc.InterfaceError
+        | exc.InternalError
+        | exc.TimeoutError
+        | exc.DisconnectionError,
+    )

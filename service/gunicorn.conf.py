@@ -1,0 +1,81 @@
+"""gunicorn's settings. Invalid configuration ends the start here, with one line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from typing import Any
+
+# The workers count into files there, so that any of them can sum up all. prometheus_client
+# decides on it while it is imported, so it comes before the imports.
+_metrics_directory = tempfile.mkdtemp(prefix="order-service-metrics-")
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory
+
+from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
+
+from service.app import settings_or_exit  # noqa: E402
+from service.config import DEVELOPMENT_PASSWORD  # noqa: E402
+from service.logs import logging_config  # noqa: E402
+from service.processing.handlers import load_handler_or_exit  # noqa: E402
+from service.runtime import runtime  # noqa: E402
+
+_settings = settings_or_exit()
+load_handler_or_exit(_settings)
+
+wsgi_app = "wsgi:app"
+bind = f"127.0.0.1:{_settings.port}"
+worker_class = "service.gunicorn_worker.OrderServiceWorker"
+workers = _settings.web_concurrency
+threads = _settings.web_threads
+graceful_timeout = round(_settings.graceful_timeout_seconds)
+# A worker that stops answers no heartbeat while its last orders end.
+timeout = graceful_timeout + 15
+keepalive = 75
+http_parser = "auto"
+# Requests are logged by the service itself, with their ids.
+accesslog = None
+logconfig_dict = logging_config(_settings)
+control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Start the processor, in the worker and never before the fork."""
+    worker.runtime = runtime(worker.wsgi)
+    worker.runtime.start_processor(on_broken=lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Wait until the processor has finished or given back its orders."""
+    if (started := getattr(worker, "runtime", None)) is not None:
+        started.stop_processor()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Leave a dead worker's gauges out of the sums; its counters stay in."""
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: Any) -> None:
+    """Remove the metrics' files."""
+    shutil.rmtree(_metrics_directory, ignore_errors=True)
+
+
+def when_ready(_server: Any) -> None:
+    """Show a developer what to try."""
+    if _settings.production:
+        return
+    default = _settings.auth_password == DEVELOPMENT_PASSWORD
+    password = DEVELOPMENT_PASSWORD if default else "$AUTH_PASSWORD"
+    curl = f"curl -u \"{_settings.auth_username}:{password}\" http://127.0.0.1:{_settings.port}"
+    order = '{"order_id": 123, "user_id": 456, "item_ids": [1, 2, 3], "total_amount": 150.75}'
+    sys.stdout.write(
+        "\nTry, in another terminal:\n"
+        f"  {curl}/orders -H 'Content-Type: application/json' \\\n    -d '{order}'\n"
+        f"  {curl}/orders/123\n"
+        f"  {curl}/metrics\n"
+        "Ctrl-C stops.\n\n"
+    )
+    sys.stdout.flush()

@@ -1,0 +1,74 @@
+"""Logging: JSON lines in production, readable ones in development, with the request's id."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from service import request_id
+from service.config import Settings
+
+# Keys that a log call may pass as `extra`, in the order in which a line shows them.
+CONTEXT_KEYS = ("request_id", "order_id", "attempt", "method", "path", "status", "milliseconds")
+
+
+class ContextFilter(logging.Filter):
+    """Adds the request's id to each record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        if not hasattr(record, "request_id") and (current := request_id.current.get()):
+            record.request_id = current
+        return True
+
+
+class ReadableFormatter(logging.Formatter):
+    """`time level logger: message key=value …`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format the record as one line, and its traceback, if any, below."""
+        text = super().format(record)
+        line, separator, rest = text.partition("\n")
+        pairs = [f"{key}={getattr(record, key)}" for key in CONTEXT_KEYS if hasattr(record, key)]
+        return " ".join([line, *pairs]) + separator + rest
+
+
+def logging_config(settings: Settings) -> dict[str, Any]:
+    """Return the `logging.config` dictionary, for this service and for gunicorn's own lines."""
+    formatter = "json" if settings.production else "readable"
+    quiet = {"level": "WARNING"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"context": {"()": ContextFilter}},
+        "formatters": {
+            "json": {
+                "()": JsonFormatter,
+                "fmt": "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s",
+                "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+                "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+                "static_fields": {"release": settings.release},
+            },
+            "readable": {
+                "()": ReadableFormatter,
+                "fmt": "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+            },
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": formatter,
+                "filters": ["context"],
+            }
+        },
+        "root": {"level": settings.log_level, "handlers": ["stderr"]},
+        "loggers": {
+            "gunicorn.error": {"level": settings.log_level, "propagate": True, "handlers": []},
+            "gunicorn.access": {"level": "INFO", "propagate": False, "handlers": []},
+            "alembic": {"level": "INFO"},
+            "urllib3": quiet,
+            "sqlalchemy.pool": quiet,
+        },
+    }

@@ -1,0 +1,34 @@
+"""The service's own Prometheus metrics. Their sum over all worker processes is what counts."""
+
+from prometheus_client import Counter, Histogram
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+HANDLER_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+HTTP_REQUESTS = Counter(
+    "order_service_http_requests", "HTTP requests answered.", ["method", "route", "status"]
+)
+HTTP_SECONDS = Histogram(
+    "order_service_http_request_duration_seconds",
+    "Time from the request's arrival in the service to its answer.",
+    ["method", "route"],
+    buckets=LATENCY_BUCKETS,
+)
+ORDERS_CLAIMED = Counter("order_service_orders_claimed", "Orders claimed, attempts counted apart.")
+ORDERS_FINISHED = Counter(
+    "order_service_orders_finished", "Orders that reached their last status.", ["status"]
+)
+ORDERS_RETRIED = Counter(
+    "order_service_orders_retried", "Attempts that failed and will be made again."
+)
+LEASES_LOST = Counter(
+    "order_service_leases_lost", "Attempts whose order another process had taken over."
+)
+HANDLER_SECONDS = Histogram(
+    "order_service_handler_duration_seconds",
+    "Time that the order handler took for one attempt.",
+    buckets=HANDLER_BUCKETS,
+)
+DATABASE_RETRIES = Counter(
+    "order_service_database_retries", "Transactions run again, by what stopped them.", ["reason"]
+)

@@ -1,0 +1,1 @@
+"""The processor: takes each order from Pending to Processing to Completed or Failed."""

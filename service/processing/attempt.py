@@ -1,0 +1,90 @@
+"""An attempt at one order inside this process, and the table of those under way."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from service.dao.claims import Claim
+from service.processing.handlers import OrderTask
+
+
+class Attempt:
+    """A claimed order on its way through this process.
+
+    Its result is decided once: by the handler's end, by its time-out, or by the service's stop,
+    whichever comes first (`end`). Moments are of `time.monotonic`, in seconds.
+    """
+
+    def __init__(self, claim: Claim, lease_ends: float) -> None:
+        self.claim = claim
+        self.lease_ends = lease_ends
+        self.started: float | None = None
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def begin(self) -> bool:
+        """Note that the handler starts; False when it must not start any more."""
+        with self._lock:
+            if self._ended or self._cancelled.is_set() or time.monotonic() >= self.lease_ends:
+                return False
+            self.started = time.monotonic()
+            return True
+
+    def end(self) -> bool:
+        """Claim the right to decide the result; True for the first caller only."""
+        with self._lock:
+            first = not self._ended
+            self._ended = True
+            return first
+
+    def cancel(self) -> None:
+        """Tell the handler that its result is not wanted any more."""
+        self._cancelled.set()
+
+    def task(self) -> OrderTask:
+        """Return what the handler is given."""
+        claim = self.claim
+        return OrderTask(
+            order_id=claim.order_id,
+            user_id=claim.user_id,
+            item_ids=claim.item_ids,
+            total_amount=claim.total_amount,
+            created_at=claim.created_at,
+            attempt=claim.attempt,
+            idempotency_token=f"order-{claim.order_id}",
+            cancelled=self._cancelled.is_set,
+        )
+
+
+class InFlight:
+    """The attempts whose end is not recorded yet, and whose leases are therefore renewed."""
+
+    def __init__(self) -> None:
+        self._attempts: set[Attempt] = set()
+        self._changed = threading.Condition()
+
+    def add(self, attempt: Attempt) -> None:
+        """Put an attempt in."""
+        with self._changed:
+            self._attempts.add(attempt)
+
+    def remove(self, attempt: Attempt) -> None:
+        """Take an attempt out."""
+        with self._changed:
+            self._attempts.discard(attempt)
+            self._changed.notify_all()
+
+    def all(self) -> list[Attempt]:
+        """Return the attempts in the table now."""
+        with self._changed:
+            return list(self._attempts)
+
+    def wait_empty(self, timeout: float) -> bool:
+        """Wait until no attempt is left; False when that took longer than `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._attempts, timeout)
+
+    def __len__(self) -> int:
+        return len(self._attempts)

@@ -1,0 +1,59 @@
+"""The queue of orders as one process sees it: `service.dao.claims` in transactions."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import uuid
+from collections.abc import Collection, Sequence
+
+from service.config import Settings
+from service.dao import claims
+from service.dao.claims import Claim, ClaimedBatch, Result
+from service.database import Database
+from service.models import OrderTotals
+
+
+class OrderQueue:
+    """Claims orders for this process and records what became of them.
+
+    Each method raises the database's exceptions (see `service.database.is_unavailable`).
+    """
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._lease_seconds = settings.processor_lease_seconds
+        self._max_attempts = settings.processor_max_attempts
+        self._slot = random.randrange(OrderTotals.SLOTS)  # noqa: S311 - spreads load
+        host = socket.gethostname()[:32]
+        self.owner = f"{host}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+    def has_claimable(self) -> bool:
+        """Tell whether there is an order to claim, at the cost of one query."""
+        return self._database.statement(claims.has_claimable)
+
+    def claim(self, limit: int, *, idle: bool) -> ClaimedBatch:
+        """Claim up to `limit` orders; `idle` tells that this process works on none."""
+        return self._database.transaction(
+            lambda connection: claims.claim_orders(
+                connection,
+                owner=self.owner,
+                limit=limit,
+                lease_seconds=self._lease_seconds,
+                max_attempts=self._max_attempts,
+                idle=idle,
+            )
+        )
+
+    def renew(self, held: Collection[Claim]) -> set[int]:
+        """Renew the leases; return the `id`s of the orders that are still this process's."""
+        return self._database.transaction(
+            lambda connection: claims.renew_leases(connection, held, self._lease_seconds)
+        )
+
+    def record(self, results: Sequence[Result]) -> set[int]:
+        """Record the results; return the `id`s of the orders that were still this process's."""
+        return self._database.transaction(
+            lambda connection: claims.record_results(connection, results, self._slot)
+        )
