@@ -69,7 +69,7 @@ def when_ready(_server: Any) -> None:
         return
     default = _settings.auth_password == DEVELOPMENT_PASSWORD
     password = DEVELOPMENT_PASSWORD if default else "$AUTH_PASSWORD"
-    curl = f"curl -u \"{_settings.auth_username}:{password}\" http://127.0.0.1:{_settings.port}"
+    curl = f'curl -u "{_settings.auth_username}:{password}" http://127.0.0.1:{_settings.port}'
     order = '{"order_id": 123, "user_id": 456, "item_ids": [1, 2, 3], "total_amount": 150.75}'
     sys.stdout.write(
         "\nTry, in another terminal:\n"

@@ -1,0 +1,76 @@
+"""Fixtures of all layers. A test that takes `url` runs on SQLite and on MySQL."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from service import create_app
+from service.models import db
+from tests.support import databases
+from tests.support.mysql_server import MySQLServer
+from tests.support.service_process import AUTHORIZATION
+
+pytest_plugins = ["tests.support.layers"]
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[MySQLServer]:
+    """A MySQL server for all tests that leave it running."""
+    with MySQLServer.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_url(mysql_server: MySQLServer) -> str:
+    """A migrated database on the shared server."""
+    url = mysql_server.url(mysql_server.create_database())
+    databases.migrate(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "orders.db"
+    databases.migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """An empty, migrated SQLite database."""
+    path = tmp_path / "orders.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty, migrated database: once SQLite, once MySQL."""
+    chosen: str = request.getfixturevalue(f"{request.param}_url")
+    if request.param == "mysql":
+        databases.empty(chosen)
+    return chosen
+
+
+@pytest.fixture
+def app(url: str) -> Iterator[Flask]:
+    """The application on that database, without a processor."""
+    app = create_app(databases.settings_for(url))
+    with app.app_context():
+        yield app
+        db.engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client of the application that sends the right credentials."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = AUTHORIZATION["authorization"]
+    return client

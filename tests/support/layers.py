@@ -1,0 +1,60 @@
+"""Which tests this machine can run; what is left out is said, and never in CI."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.mysql_server import docker_available
+
+# Fast ones first.
+ORDER = ("unit", "integration", "lab", "e2e")
+_left_out = pytest.StashKey[Counter[str]]()
+
+
+def layer(item: pytest.Item) -> str:
+    """Return the folder below tests/ that the test is in."""
+    return item.path.relative_to(Path(__file__).parent.parent).parts[0]
+
+
+def needs_engine(item: pytest.Item) -> bool:
+    """Tell whether the test needs the lab's Docker engine."""
+    return layer(item) in ("lab", "e2e") or item.get_closest_marker("mysql") is not None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put fast layers first, and leave out what needs an engine where there is none."""
+    items.sort(
+        key=lambda item: (ORDER.index(layer(item)), item.get_closest_marker("faults") is not None)
+    )
+    missing = [item for item in items if needs_engine(item)]
+    reason = docker_available() if missing else None
+    if reason is None:
+        return
+    if os.environ.get("CI"):
+        raise pytest.UsageError(f"CI leaves no test out, but {reason}")
+    config.hook.pytest_deselected(items=missing)
+    items[:] = [item for item in items if not needs_engine(item)]
+    counts = Counter(
+        "MySQL" if item.get_closest_marker("mysql") else layer(item) for item in missing
+    )
+    config.stash[_left_out] = Counter({f"{name}: {reason}": n for name, n in counts.items()})
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say plainly what was left out and what it needs."""
+    for text, number in config.stash.get(_left_out, Counter()).items():
+        terminalreporter.write_line(f"LEFT OUT {number} tests of {text}", yellow=True)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A skipped test is a test left out, which CI does not accept."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and exitstatus == 0 and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter.write_line("FAILED: CI accepts no skipped test", red=True)

@@ -1,0 +1,273 @@
+"""A real MySQL server for tests: started, stalled, killed and started again at will."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import pymysql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+IMAGE = "mysql:9.7"
+HOST = "127.0.0.1"
+USER = "orders"
+PID_FILE = "/var/run/mysqld/mysqld.pid"
+SERVER_ARGS = (
+    "--innodb-flush-log-at-trx-commit=1",
+    "--sync-binlog=1",
+    "--max-connections=300",
+    f"--pid-file={PID_FILE}",
+)
+START_SECONDS = 120.0
+STOP_SECONDS = 30.0
+# Below the range that the kernel gives to outgoing connections: nothing takes the
+# port while the server is down.
+PORTS = range(20000, 30000)
+
+
+class MySQLServerError(Exception):
+    """A server did not do what a test asked of it; says what Docker or MySQL answered."""
+
+
+def docker_available() -> str | None:
+    """Tell why no server can be started here, or None if one can."""
+    if shutil.which("docker") is None:
+        return "there is no docker client: run `make lab`"
+    try:
+        _docker("version")
+    except MySQLServerError as error:
+        return f"no Docker engine answers: run `make lab` ({error})"
+    try:
+        _docker("image", "inspect", IMAGE)
+    except MySQLServerError:
+        return f"the image {IMAGE} is missing: run `make lab`"
+    return None
+
+
+class MySQLServer:
+    """A real MySQL 9.7 in a container of the lab's engine, published on a loopback port.
+
+    Its data lies in a volume of its own, on disk: what is synced is synced.
+    """
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
+        self.host = HOST
+        self.port = port
+        self.root_password = secrets.token_hex(16)
+        self.password = secrets.token_hex(16)
+
+    @classmethod
+    def start(cls, name: str | None = None, extra_args: Sequence[str] = ()) -> Self:
+        """Start a server on a fresh volume and wait until it takes the application's user."""
+        server = cls(name or f"orders-mysql-{secrets.token_hex(4)}", _free_port())
+        server._create(extra_args)
+        try:
+            server.start_again()
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def url(self, database: str) -> str:
+        """Return the DATABASE_URL of the application's user."""
+        return f"mysql+pymysql://{USER}:{self.password}@{self.host}:{self.port}/{database}"
+
+    def create_database(self) -> str:
+        """Create an empty database that the application's user may do anything in."""
+        name = f"orders_{secrets.token_hex(6)}"
+        self.query(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        self.query(f"GRANT ALL ON `{_pattern(name)}`.* TO {USER}@'%'")
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database of create_database, and what was granted on it."""
+        self.query(f"DROP DATABASE IF EXISTS `{name}`")
+        self.query(f"REVOKE IF EXISTS ALL ON `{_pattern(name)}`.* FROM {USER}@'%'")
+
+    def query(
+        self,
+        sql: str,
+        args: Sequence[object] | Mapping[str, object] | None = None,
+        *,
+        database: str | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement as root and return its rows."""
+        connection = self._connect("root", self.root_password, database=database, read_timeout=60)
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql, args)
+            return list(cursor.fetchall())
+
+    def global_status(self, name: str) -> int:
+        """Return one of the server's counters."""
+        rows = self.query("SHOW GLOBAL STATUS WHERE Variable_name = %s", [name])
+        if not rows:
+            raise MySQLServerError(f"{IMAGE} has no status variable {name!r}")
+        return int(rows[0][1])
+
+    def kill9(self) -> None:
+        """Kill mysqld with SIGKILL, as a crash does, and wait until it is gone."""
+        # The container ends with mysqld, often before this command can answer.
+        killed = _run_docker("exec", "--user=0", self.name, "bash", "-c", f"kill -9 $(<{PID_FILE})")
+        try:
+            _wait_until(lambda: not self.running(), STOP_SECONDS)
+        except TimeoutError:
+            message = f"{self.name} runs on after a kill -9: {killed.stderr.strip()}"
+            raise MySQLServerError(message) from None
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open and nothing answers."""
+        _docker("pause", self.name)
+
+    def unpause(self) -> None:
+        """End a pause."""
+        _docker("unpause", self.name)
+
+    def stop(self) -> None:
+        """Shut the server down in good order."""
+        _docker("stop", f"--time={STOP_SECONDS:.0f}", self.name)
+
+    def start_again(self) -> None:
+        """Start a stopped or killed server with the same data on the same port."""
+        _docker("start", self.name)
+        self.wait_until_ready()
+
+    def close(self) -> None:
+        """Remove the server and its data; quietly when they are gone already."""
+        # Some engines cannot end what is frozen.
+        _run_docker("unpause", self.name)
+        result = _run_docker("rm", "--force", "--volumes", self.name)
+        if result.returncode and "no such container" not in result.stderr.lower():
+            raise MySQLServerError(f"docker rm {self.name}: {result.stderr.strip()}")
+
+    def running(self) -> bool:
+        """Tell whether the container runs."""
+        return _docker("inspect", "--format={{.State.Running}}", self.name) == "true"
+
+    def wait_until_ready(self) -> None:
+        """Wait until the application's user can log in over TCP."""
+        last_error: Exception | None = None
+
+        def ready() -> bool:
+            nonlocal last_error
+            try:
+                self._connect(USER, self.password, connect_timeout=2, read_timeout=2).close()
+            except (OSError, pymysql.MySQLError) as error:
+                last_error = error
+            else:
+                return True
+            if not self.running():
+                raise MySQLServerError(f"{self.name} ended instead of starting:\n{self.logs()}")
+            return False
+
+        try:
+            _wait_until(ready, START_SECONDS)
+        except TimeoutError:
+            raise MySQLServerError(
+                f"{self.name} took no login of {USER} on {self.host}:{self.port} within"
+                f" {START_SECONDS:.0f} s ({last_error}):\n{self.logs()}"
+            ) from None
+
+    def logs(self, lines: int = 20) -> str:
+        """Return the end of the server's log."""
+        result = _run_docker("logs", f"--tail={lines}", self.name)
+        return (result.stdout + result.stderr).strip()
+
+    def _create(self, server_args: Sequence[str]) -> None:
+        # An init process as number 1 lets mysqld itself be killed from inside, and
+        # passwords in the environment stay out of process lists.
+        _docker(
+            "create",
+            "--init",
+            "--restart=no",
+            f"--name={self.name}",
+            f"--publish={self.host}:{self.port}:3306",
+            "--env=MYSQL_ROOT_PASSWORD",
+            "--env=MYSQL_USER",
+            "--env=MYSQL_PASSWORD",
+            IMAGE,
+            *SERVER_ARGS,
+            *server_args,
+            env={
+                "MYSQL_ROOT_PASSWORD": self.root_password,
+                "MYSQL_USER": USER,
+                "MYSQL_PASSWORD": self.password,
+            },
+        )
+
+    def _connect(
+        self, user: str, password: str, **options: Any
+    ) -> pymysql.connections.Connection[pymysql.cursors.Cursor]:
+        return pymysql.connect(
+            host=self.host,
+            port=self.port,
+            user=user,
+            password=password,
+            autocommit=True,
+            **{"connect_timeout": 10, **options},
+        )
+
+
+def _run_docker(
+    *arguments: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["docker", *arguments],
+            capture_output=True,
+            check=False,
+            env=os.environ | (env or {}),
+            text=True,
+            timeout=120,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failure(arguments, "no answer within 120 s") from None
+
+
+def _docker(*arguments: str, env: Mapping[str, str] | None = None) -> str:
+    result = _run_docker(*arguments, env=env)
+    if result.returncode:
+        raise _failure(arguments, result.stderr)
+    return result.stdout.strip()
+
+
+def _failure(arguments: Sequence[str], stderr: str) -> MySQLServerError:
+    return MySQLServerError(f"docker {' '.join(arguments)}: {stderr.strip()}")
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise MySQLServerError(f"no free port on {HOST} from {PORTS.start} to {PORTS.stop - 1}")
+
+
+def _pattern(database: str) -> str:
+    """Name a database in a grant, where _ stands for any character."""
+    return database.replace("_", r"\_")

@@ -1,0 +1,168 @@
+"""The service as users run it: real processes on a real database."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Self
+
+import urllib3
+
+from tests.support.polling import wait_until
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+BIN = Path(sys.executable).parent
+START_SECONDS = 30.0
+STOP_SECONDS = 40.0
+AUTHORIZATION = urllib3.make_headers(basic_auth="admin:securepassword")
+
+
+class Process:
+    """A process group of the service, from its start to its end; its output is in `log`."""
+
+    def __init__(self, arguments: list[str], directory: Path, environment: Mapping[str, str]):
+        self._arguments = [str(BIN / arguments[0]), *arguments[1:]]
+        self._environment = {"PATH": os.environ["PATH"], "HOME": str(directory), **environment}
+        self._log_path = directory / f"{arguments[0]}-{time.monotonic_ns()}.log"
+        self._output: IO[bytes] | None = None
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it in a process group of its own."""
+        self._output = self._log_path.open("ab")
+        self._popen = subprocess.Popen(
+            self._arguments,
+            cwd=REPOSITORY,
+            env=self._environment,
+            stdout=self._output,
+            stderr=self._output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        return self
+
+    @property
+    def popen(self) -> subprocess.Popen[bytes]:
+        """The main process."""
+        assert self._popen is not None, "not started"
+        return self._popen
+
+    @property
+    def log(self) -> str:
+        """What it has written."""
+        return self._log_path.read_text()
+
+    def kill9_group(self) -> None:
+        """Kill every process of the group at once, as a crash of the machine does."""
+        os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait(10)
+        wait_until(lambda: not self.group(), 10, "the end of the process group")
+
+    def group(self) -> list[int]:
+        """Return the group's live processes."""
+        listing = subprocess.run(
+            ["ps", "-o", "pid=,stat=", "-g", str(self.popen.pid)],
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        rows = [line.split() for line in listing.stdout.splitlines()]
+        return [int(pid) for pid, state in rows if not state.startswith("Z")]
+
+    def workers(self) -> list[int]:
+        """Return the worker processes: the group but its main process."""
+        return [pid for pid in self.group() if pid != self.popen.pid]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Stop it in good order and return its exit code."""
+        self.popen.send_signal(number)
+        return self.popen.wait(STOP_SECONDS)
+
+    def close(self) -> None:
+        """Make sure that nothing of it is left."""
+        if self._popen is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+            self._popen.wait(10)
+        if self._output is not None:
+            self._output.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Server(Process):
+    """The web server with its processor, on a free port."""
+
+    def __init__(self, directory: Path, url: str, **environment: object):
+        self.port = free_port()
+        values = {"DATABASE_URL": url, "PORT": self.port} | environment
+        super().__init__(
+            ["gunicorn", "--config", "service/gunicorn.conf.py"],
+            directory,
+            {name: str(value) for name, value in values.items()},
+        )
+        self.client = Client(self.port)
+
+    def start(self) -> Self:
+        """Start it and wait until it is ready."""
+        super().start()
+        wait_until(self._ready, START_SECONDS, "the server's readiness")
+        return self
+
+    def _ready(self) -> bool:
+        if self.popen.poll() is not None:
+            raise AssertionError(f"the server ended instead of starting:\n{self.log}")
+        try:
+            return self.client.get("/readyz").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+
+class Worker(Process):
+    """A processor without a web server: `flask process-orders`."""
+
+    def __init__(self, directory: Path, url: str, **environment: object):
+        values = {"DATABASE_URL": url} | environment
+        super().__init__(
+            ["flask", "process-orders"],
+            directory,
+            {name: str(value) for name, value in values.items()},
+        )
+
+
+class Client:
+    """An HTTP client that neither retries nor follows redirects; safe to share by threads."""
+
+    def __init__(self, port: int, connections: int = 64):
+        self._pool = urllib3.HTTPConnectionPool(
+            "127.0.0.1", port, maxsize=connections, retries=False, timeout=30
+        )
+
+    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+        """GET with the right credentials."""
+        return self._pool.request("GET", path, headers=AUTHORIZATION | headers, redirect=False)
+
+    def post(self, body: object, **headers: str) -> urllib3.BaseHTTPResponse:
+        """POST the body as JSON to /orders, with the right credentials."""
+        return self._pool.request(
+            "POST", "/orders", json=body, headers=AUTHORIZATION | headers, redirect=False
+        )
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
