@@ -78,6 +78,8 @@ def engine_options(url: URL, pool_size: int) -> dict[str, Any]:
     options: dict[str, Any] = {
         "isolation_level": "AUTOCOMMIT",
         "skip_autocommit_rollback": True,
+        # Orders are not for the log.
+        "hide_parameters": True,
         "pool_size": pool_size,
         "max_overflow": 0,
         "pool_timeout": POOL_TIMEOUT,

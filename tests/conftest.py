@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from service import create_app
 from service.models import db
 from tests.support import databases
+from tests.support.inspection import Store, open_store
 from tests.support.mysql_server import MySQLServer
 from tests.support.service_process import AUTHORIZATION
 
@@ -74,3 +75,10 @@ def client(app: Flask) -> FlaskClient:
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = AUTHORIZATION["authorization"]
     return client
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """The database under test, past the service."""
+    with open_store(url) as opened:
+        yield opened

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, case, literal, select, update
 
 from service.database import utcnow
-from service.models import LAST_ERROR_LENGTH, Order, OrderStatus, OrderTotals
+from service.models import BY_OUTCOME, LAST_ERROR_LENGTH, Order, OrderStatus, OrderTotals
 
 # From this attempt on, an order whose workers died is only run alone: see `claim_orders`.
 ISOLATED_FROM_ATTEMPT = 3
@@ -83,6 +83,7 @@ def claimable() -> Select[int, int, int]:
     """Select the orders that may be claimed now, fresh and abandoned alike, oldest first."""
     return (
         select(Order.id, Order.fence, Order.attempts)
+        .with_hint(Order, BY_OUTCOME, "mysql")
         .where(Order.outcome.is_(None), Order.available_at <= utcnow())
         .order_by(Order.id)
     )

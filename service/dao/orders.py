@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
 from service.database import utcnow
-from service.models import Order, OrderStatus, OrderTotals
+from service.models import BY_OUTCOME, BY_USER, Order, OrderStatus, OrderTotals
 
 
 class DuplicateOrder(Exception):
@@ -113,7 +113,9 @@ def list_orders(
     if status is not None:
         query = query.where(*_STATUS_FILTERS[status])
     if user_id is not None:
-        query = query.where(Order.user_id == user_id)
+        query = query.where(Order.user_id == user_id).with_hint(Order, BY_USER, "mysql")
+    elif status is not None:
+        query = query.with_hint(Order, BY_OUTCOME, "mysql")
     if before is not None:
         query = query.where(Order.id < before)
     return connection.execute(query).all()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, case, func, select, true
 
 from service.database import utcnow
-from service.models import Order, OrderTotals
+from service.models import BY_OUTCOME, Order, OrderTotals
 
 MICROSECONDS = 1_000_000
 
@@ -42,6 +42,7 @@ _unfinished = (
         func.count(Order.lease_owner).label("processing"),
         func.min(case((Order.lease_owner.is_(None), Order.created_at))).label("oldest_pending"),
     )
+    .with_hint(Order, BY_OUTCOME, "mysql")
     .where(Order.outcome.is_(None))
     .subquery("unfinished")
 )

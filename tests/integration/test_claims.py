@@ -1,0 +1,243 @@
+"""The SQL of the processing: claims, leases, fences and totals, on both databases."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import Connection, select, text, update
+
+from service.dao.claims import (
+    Claim,
+    ClaimedBatch,
+    Result,
+    Verdict,
+    claim_orders,
+    claimable,
+    record_results,
+    renew_leases,
+)
+from service.dao.orders import retry_failed
+from service.database import utcnow
+from service.models import Order
+from tests.support.inspection import Store
+from tests.support.service_process import REPOSITORY
+
+
+def claim(
+    store: Store,
+    limit: int = 10,
+    *,
+    lease_seconds: float = 60,
+    max_attempts: int = 5,
+    idle: bool = True,
+    owner: str = "a",
+) -> ClaimedBatch:
+    return store.run(
+        lambda connection: claim_orders(
+            connection,
+            owner=owner,
+            limit=limit,
+            lease_seconds=lease_seconds,
+            max_attempts=max_attempts,
+            idle=idle,
+        )
+    )
+
+
+def record(store: Store, *results: Result) -> set[int]:
+    return store.run(lambda connection: record_results(connection, results, slot=0))
+
+
+def end_leases(store: Store) -> None:
+    store.run(lambda connection: connection.execute(update(Order).values(available_at=utcnow())))
+
+
+def ids(claims: list[Claim]) -> list[int]:
+    return [claim.order_id for claim in claims]
+
+
+def test_claims_in_order_of_arrival_and_never_twice(store: Store) -> None:
+    store.add_orders([30, 10, 20])
+    assert ids(claim(store, 2).claims) == [30, 10]
+    assert ids(claim(store, 2).claims) == [20]
+    assert ids(claim(store, 2).claims) == []
+    assert store.statuses() == {30: "Processing", 10: "Processing", 20: "Processing"}
+
+
+def test_a_lease_that_ended_is_claimed_before_what_came_later(store: Store) -> None:
+    store.add_orders([1, 2])
+    first = claim(store, 1, lease_seconds=0).claims[0]
+    again = claim(store, 2, owner="b").claims
+    assert ids(again) == [1, 2]
+    assert (again[0].fence, again[0].attempt) == (first.fence + 1, 2)
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_who_lost_the_lease_changes_nothing(store: Store, verdict: Verdict) -> None:
+    store.add_orders([1])
+    lost = claim(store, lease_seconds=0).claims[0]
+    held = claim(store, owner="b").claims[0]
+    assert record(store, Result(lost, verdict, error="late")) == set()
+    assert store.run(lambda connection: renew_leases(connection, [lost], 60)) == set()
+    assert store.statuses() == {1: "Processing"}
+    assert record(store, Result(held, Verdict.COMPLETE, microseconds=7)) == {held.id}
+    assert record(store, Result(held, Verdict.COMPLETE, microseconds=7)) == set()
+    figures = store.statistics()
+    assert (figures.completed, figures.processing_microseconds) == (1, 7)
+
+
+def test_records_a_mixed_batch_with_its_totals(store: Store) -> None:
+    store.add_orders([1, 2, 3, 4, 5, 6])
+    one, two, three, four, five, six = claim(store).claims
+    recorded = record(
+        store,
+        Result(six, Verdict.COMPLETE, microseconds=30),
+        Result(one, Verdict.COMPLETE, microseconds=10),
+        Result(two, Verdict.FAIL, error="broken"),
+        Result(three, Verdict.RETRY, error="later", delay=60),
+        Result(four, Verdict.GIVE_BACK, refund=True),
+        Result(five, Verdict.GIVE_BACK),
+    )
+    assert recorded == {one.id, two.id, three.id, four.id, five.id, six.id}
+    assert store.statuses() == {
+        1: "Completed",
+        2: "Failed",
+        3: "Pending",
+        4: "Pending",
+        5: "Pending",
+        6: "Completed",
+    }
+    assert [store.order(number).processing_microseconds for number in (1, 2, 6)] == [10, None, 30]
+    assert [store.order(number).last_error for number in (1, 2, 3)] == [None, "broken", "later"]
+    assert [store.order(number).attempts for number in (3, 4, 5)] == [1, 0, 1]
+    assert ids(claim(store).claims) == [4, 5], "given back at once, but not the retry"
+    figures = store.statistics()
+    assert (figures.completed, figures.failed, figures.processing_microseconds) == (2, 1, 40)
+    assert (figures.pending, figures.processing) == (1, 2)
+
+
+def test_renewing_keeps_the_order(store: Store) -> None:
+    store.add_orders([1])
+    held = claim(store, lease_seconds=0).claims[0]
+    assert store.run(lambda connection: renew_leases(connection, [held], 60)) == {held.id}
+    assert claim(store, owner="b").claims == []
+
+
+def test_an_order_without_an_attempt_left_fails(store: Store) -> None:
+    store.add_orders([1, 2])
+    for _ in range(2):
+        claim(store, 1, lease_seconds=0, max_attempts=2)
+    batch = claim(store, max_attempts=2)
+    assert batch.exhausted == [1]
+    assert ids(batch.claims) == [2]
+    assert store.statuses()[1] == "Failed"
+    assert "worker died" in str(store.order(1).last_error)
+    assert store.statistics().failed == 1
+
+
+def test_an_order_whose_workers_died_twice_runs_alone(store: Store) -> None:
+    store.add_orders([1, 2, 3])
+    for _ in range(2):
+        claim(store, 1, lease_seconds=0)
+    busy = claim(store, idle=False)
+    assert (ids(busy.claims), busy.isolate) == ([], True)
+    alone = claim(store, idle=True)
+    assert (ids(alone.claims), alone.isolate) == ([1], True)
+    rest = claim(store, idle=False)
+    assert (ids(rest.claims), rest.isolate) == ([2, 3], False)
+
+
+def test_a_failed_order_is_put_back_with_all_attempts(store: Store) -> None:
+    store.add_orders([1])
+    record(store, Result(claim(store).claims[0], Verdict.FAIL, error="broken"))
+    assert store.run(lambda connection: retry_failed(connection, 1))
+    assert not store.run(lambda connection: retry_failed(connection, 1))
+    assert store.statistics().failed == 0
+    assert claim(store).claims[0].attempt == 1
+
+
+def test_a_missing_total_is_named(store: Store) -> None:
+    store.add_orders([1])
+    held = claim(store).claims[0]
+    with pytest.raises(LookupError, match="row 99 of order_totals"):
+        store.run(
+            lambda connection: record_results(connection, [Result(held, Verdict.COMPLETE)], slot=99)
+        )
+    assert store.statuses() == {1: "Processing"}, "the whole transaction was rolled back"
+
+
+def test_the_claim_uses_its_index_and_sorts_nothing(store: Store) -> None:
+    store.add_orders(range(1, 501))
+    store.run(
+        lambda c: c.execute(update(Order).where(Order.order_id <= 450).values(outcome="Completed"))
+    )
+    query = claimable().limit(8).with_for_update(skip_locked=True)
+    dialect = store.database.engine.dialect
+    sql = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    if dialect.name == "mysql":
+        store.run(lambda c: c.execute(text("ANALYZE TABLE orders")))
+        plan = explain(store, f"EXPLAIN FORMAT=TREE {sql}")
+        assert "ix_orders_outcome" in plan
+        assert "Sort" not in plan
+        assert "Table scan" not in plan
+    else:
+        plan = explain(store, f"EXPLAIN QUERY PLAN {sql}")
+        assert "USING INDEX ix_orders_outcome (outcome=?)" in plan
+        assert "TEMP B-TREE" not in plan
+
+
+def explain(store: Store, sql: str) -> str:
+    rows = store.run(lambda connection: connection.execute(text(sql)).all())
+    return "\n".join(str(column) for row in rows for column in row)
+
+
+@pytest.mark.mysql
+def test_a_claim_passes_by_what_another_transaction_has_locked(mysql_url: str) -> None:
+    store = Store(mysql_url)
+    other = Store(mysql_url)
+    store.run(lambda connection: connection.execute(text("DELETE FROM orders")))
+    store.add_orders([1, 2, 3])
+
+    def claim_around(connection: Connection) -> list[int]:
+        connection.execute(select(Order.id).where(Order.order_id == 2).with_for_update())
+        return ids(claim(other).claims)
+
+    assert store.run(claim_around) == [1, 3]
+    for opened in (store, other):
+        opened.database.engine.dispose()
+
+
+CLAIM_ALL = """
+import json, sys
+from sqlalchemy import make_url
+from service.config import Settings
+from service.database import Database
+from service.dao.claims import Result, Verdict
+from service.processing.order_queue import OrderQueue
+
+url = make_url(sys.argv[1])
+orders = OrderQueue(Database.open(url, 1), Settings(database_url=url))
+seen = []
+while claims := orders.claim(8, idle=False).claims:
+    seen += [claim.id for claim in claims]
+    orders.record([Result(claim, Verdict.COMPLETE) for claim in claims])
+print(json.dumps(seen))
+"""
+
+
+def test_processes_share_the_orders_each_in_order_of_arrival(store: Store, url: str) -> None:
+    store.add_orders(range(1, 1001))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIM_ALL, url], cwd=REPOSITORY, stdout=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    seen = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    assert all(part == sorted(part) for part in seen), "claimed out of order"
+    everything = [row_id for part in seen for row_id in part]
+    assert len(everything) == len(set(everything)) == 1000
+    assert store.statistics().completed == 1000

@@ -1,0 +1,63 @@
+"""Order handlers for tests. Each notes its calls in the file that CALLS_FILE names.
+
+What an order needs is told by its user_id, so that one handler serves several cases.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from enum import IntEnum
+from pathlib import Path
+
+from service.processing.handlers import OrderRejected, OrderTask
+
+SLOW_SECONDS = 1.5
+
+
+class Behaviour(IntEnum):
+    """What the handler does with an order: its user_id."""
+
+    FINE = 1
+    SLOW = 2
+    RAISES = 3
+    REJECTS = 4
+    KILLS = 5
+    HANGS = 6
+    RAISES_UNTIL_MENDED = 7
+
+
+def note(task: OrderTask, what: str) -> None:
+    """Append one line; a short append to a file is never mixed with another process's."""
+    line = f"{os.getpid()} {what} {task.order_id} {task.attempt} {task.idempotency_token}\n"
+    descriptor = os.open(os.environ["CALLS_FILE"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+def noop(_task: OrderTask) -> None:
+    """Do nothing."""
+
+
+def noted(task: OrderTask) -> None:
+    """Do what the order's user stands for, and note the start and the end."""
+    note(task, "start")
+    match task.user_id:
+        case Behaviour.SLOW:
+            time.sleep(float(os.environ.get("SLOW_SECONDS", SLOW_SECONDS)))
+        case Behaviour.RAISES:
+            raise RuntimeError(f"attempt {task.attempt} went wrong")
+        case Behaviour.REJECTS:
+            raise OrderRejected("never")
+        case Behaviour.KILLS:
+            os._exit(23)
+        case Behaviour.HANGS:
+            while not task.cancelled():
+                time.sleep(0.02)
+            time.sleep(3600)
+        case Behaviour.RAISES_UNTIL_MENDED:
+            if not Path(os.environ["MENDED_FILE"]).exists():
+                raise RuntimeError("not mended yet")
+    note(task, "end")
