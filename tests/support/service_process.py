@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 import urllib3
 
@@ -31,21 +31,20 @@ class Process:
         self._arguments = [str(BIN / arguments[0]), *arguments[1:]]
         self._environment = {"PATH": os.environ["PATH"], "HOME": str(directory), **environment}
         self._log_path = directory / f"{arguments[0]}-{time.monotonic_ns()}.log"
-        self._output: IO[bytes] | None = None
         self._popen: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Start it in a process group of its own."""
-        self._output = self._log_path.open("ab")
-        self._popen = subprocess.Popen(
-            self._arguments,
-            cwd=REPOSITORY,
-            env=self._environment,
-            stdout=self._output,
-            stderr=self._output,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self._log_path.open("ab") as output:
+            self._popen = subprocess.Popen(
+                self._arguments,
+                cwd=REPOSITORY,
+                env=self._environment,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         return self
 
     @property
@@ -91,8 +90,6 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, signal.SIGKILL)
             self._popen.wait(10)
-        if self._output is not None:
-            self._output.close()
 
     def __enter__(self) -> Self:
         return self
