@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 from flask import Flask
 from flask_migrate import Migrate
 
 from service import auth, cli, errors, observation
 from service.api import health, metrics, orders
-from service.config import ConfigError, Settings
+from service.config import Settings, settings_or_exit
 from service.database import Database, engine_options, prepare_engine
 from service.json_provider import DecimalJSONProvider
 from service.models import db
 from service.readiness import MIGRATIONS
 from service.runtime import EXTENSION, Runtime
 
-LARGEST_BODY = 1024 * 1024
 # Request threads that can never wait for the database, so that `/ping` and 503s always get through.
 SPARE_THREADS = 2
 
@@ -31,15 +27,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     the program with one line on stderr.
     """
     settings = settings or settings_or_exit()
+    pool_size = settings.web_threads - SPARE_THREADS
+    on_sqlite = settings.database_url.get_backend_name() == "sqlite"
+    stall_limit = None if on_sqlite else pool_size // 2
     app = Flask(__name__, static_folder=None)
     app.config.update(
-        MAX_CONTENT_LENGTH=LARGEST_BODY,
         # An automatic answer to OPTIONS has no JSON.
         PROVIDE_AUTOMATIC_OPTIONS=False,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(
-            settings.database_url, settings.web_threads - SPARE_THREADS
-        ),
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url, pool_size),
     )
     app.json = DecimalJSONProvider(app)
     # Redirects have HTML in them.
@@ -48,18 +44,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     migrate.init_app(app, db, directory=str(MIGRATIONS))
     with app.app_context():
         prepare_engine(db.engine)
-        app.extensions[EXTENSION] = Runtime(settings, Database(db.engine))
+        database = Database(db.engine, stall_limit=stall_limit)
+    app.extensions[EXTENSION] = Runtime(settings, database)
     for part in (observation, auth, errors):
         part.init_app(app)
     for resource in (health, metrics, orders):
         app.register_blueprint(resource.blueprint)
     cli.init_app(app)
     return app
-
-
-def settings_or_exit() -> Settings:
-    """Return the environment's settings, or end the program with one line on what is wrong."""
-    try:
-        return Settings.from_environment(os.environ)
-    except ConfigError as problem:
-        sys.exit(f"order-service: {problem}")

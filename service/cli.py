@@ -17,7 +17,7 @@ from flask.cli import AppGroup, with_appcontext
 from service.config import ConfigError
 from service.dao import orders as dao
 from service.dao.statistics import read_statistics
-from service.database import is_unavailable
+from service.database import describe, is_unavailable
 from service.logs import logging_config
 from service.models import OrderStatus
 from service.runtime import runtime
@@ -48,9 +48,8 @@ def _explain_failures(command: Callable[P, T]) -> Callable[P, T]:
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            cause = getattr(error, "orig", None) or type(error).__name__
             raise click.ClickException(
-                f"the database does not answer ({cause}); check DATABASE_URL, and that"
+                f"the database does not answer ({describe(error)}); check DATABASE_URL, and that"
                 " `flask db upgrade` has run"
             ) from None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,9 @@ DEVELOPMENT_PASSWORD = "securepassword"  # noqa: S105 - the documented developme
 DEFAULT_HANDLER = "service.processing.handlers:simulate"
 WEBHOOK_HANDLER = "service.processing.handlers:webhook"
 HANDLER_ALIASES = {"simulate": DEFAULT_HANDLER, "webhook": WEBHOOK_HANDLER}
+LARGEST_PORT = 65535
+# What PyMySQL is told about TLS and sockets; its other options are the service's own.
+MYSQL_OPTIONS = {"ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_check_hostname", "unix_socket"}
 MYSQL_URL_FORM = "mysql+pymysql://user:password@host:port/database"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,18 +33,19 @@ class ConfigError(Exception):
     """A variable is missing or invalid; the message is one line for the operator."""
 
 
+def _default_database_url() -> URL:
+    return URL.create("sqlite", database=str(PROJECT_ROOT / "instance" / "orders.db"))
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the service was told, validated.
 
-    Durations are in seconds. Passwords and the database URL are kept out of the repr.
+    Durations are in seconds. What may hold a secret is kept out of the repr.
     """
 
     app_env: str = "development"
-    database_url: URL = field(
-        default_factory=lambda: make_url(f"sqlite:///{PROJECT_ROOT / 'instance' / 'orders.db'}"),
-        repr=False,
-    )
+    database_url: URL = field(default_factory=_default_database_url, repr=False)
     auth_username: str = DEVELOPMENT_USERNAME
     auth_password: str = field(default=DEVELOPMENT_PASSWORD, repr=False)
     port: int = 5000
@@ -52,7 +58,7 @@ class Settings:
     graceful_timeout_seconds: float = 30.0
     order_handler: str = DEFAULT_HANDLER
     simulate_max_milliseconds: int = 200
-    webhook_url: str | None = None
+    webhook_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
     log_level: str = "INFO"
     release: str = "dev"
@@ -73,10 +79,10 @@ class Settings:
         read = _Reader(environment)
         settings = cls(
             app_env=read("APP_ENV", _one_of("development", "production"), "development"),
-            database_url=read("DATABASE_URL", _database_url, None) or cls().database_url,
+            database_url=read("DATABASE_URL", _database_url, None) or _default_database_url(),
             auth_username=read("AUTH_USERNAME", _username, DEVELOPMENT_USERNAME),
             auth_password=read("AUTH_PASSWORD", str, DEVELOPMENT_PASSWORD),
-            port=read("PORT", _integer(1, 65535), 5000),
+            port=read("PORT", _integer(1, LARGEST_PORT), 5000),
             web_concurrency=read("WEB_CONCURRENCY", _integer(1, 64), 1),
             web_threads=read("WEB_THREADS", _integer(4, 512), 16),
             processor_threads=read("PROCESSOR_THREADS", _integer(0, 512), 8),
@@ -97,6 +103,14 @@ class Settings:
         if settings.production:
             _check_production(settings, read)
         return settings
+
+
+def settings_or_exit() -> Settings:
+    """Return the environment's settings, or end the program with one line on what is wrong."""
+    try:
+        return Settings.from_environment(os.environ)
+    except ConfigError as problem:
+        sys.exit(f"order-service: {problem}")
 
 
 class _Reader:
@@ -184,15 +198,31 @@ def _database_url(text: str) -> URL:
     except (ArgumentError, ValueError):
         raise ValueError(f"not a database URL; {allowed}") from None
     if url.drivername == "sqlite":
-        if not url.database or url.database == ":memory:":
-            raise ValueError(f"an in-memory database loses orders; {allowed}")
-        return url
+        return _sqlite_url(url, allowed)
     if url.drivername != "mysql+pymysql":
         raise ValueError(f"unsupported database {url.drivername!r}; {allowed}")
     missing = [part for part in ("username", "host", "database") if not getattr(url, part)]
     if missing:
         raise ValueError(f"no {' and no '.join(missing)} in it; {allowed}")
+    if url.port is not None and not 1 <= url.port <= LARGEST_PORT:
+        raise ValueError(f"port {url.port} does not exist; {allowed}")
+    if unknown := set(url.query) - MYSQL_OPTIONS:
+        allowed = ", ".join(sorted(MYSQL_OPTIONS))
+        raise ValueError(f"unknown option {min(unknown)!r}; expected none but {allowed}")
     return url
+
+
+def _sqlite_url(url: URL, allowed: str) -> URL:
+    if not url.database or url.database == ":memory:":
+        raise ValueError(f"an in-memory database loses orders; {allowed}")
+    if url.query:
+        raise ValueError(f"SQLite takes no options here; {allowed}")
+    # Absolute, since the parts of the program would take a relative path from different folders.
+    path = Path(url.database).resolve()
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if existing.is_dir() == (existing == path) or not os.access(existing, os.R_OK | os.W_OK):
+        raise ValueError(f"{str(path)!r} cannot be used as a file; expected a writable place")
+    return url.set(database=str(path))
 
 
 def _handler(text: str) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import random
 import select
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from service import metrics
+from service.stall import DatabaseStalled, StallGuard
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -28,19 +31,26 @@ log = logging.getLogger(__name__)
 # PyMySQL waits this long, in seconds, before a request counts as lost.
 CONNECT_TIMEOUT = 3
 STATEMENT_TIMEOUT = 6
-LOCK_WAIT_TIMEOUT = 3
+LOCK_WAIT_TIMEOUT = 2
 # How long a thread waits for a free connection of the pool.
 POOL_TIMEOUT = 2
 # SQLite has one writer at a time; the others wait for it this long.
-SQLITE_BUSY_TIMEOUT = 15
-TRANSACTION_TRIES = 6
+SQLITE_BUSY_TIMEOUT = 5
 
 LOCK_WAIT, DEADLOCK, NO_SUCH_TABLE = 1205, 1213, 1146
-RETRYABLE = {DEADLOCK: "deadlock", LOCK_WAIT: "lock_wait_timeout"}
+# How often a transaction is run again, by what stopped it. A deadlock ends at once, a wait for a
+# lock only after LOCK_WAIT_TIMEOUT, and the client waits meanwhile.
+RETRYABLE = {DEADLOCK: ("deadlock", 5), LOCK_WAIT: ("lock_wait_timeout", 1)}
 
 
-class DatabaseStalled(Exception):
-    """The database has stopped answering; nothing more is sent to it for now."""
+UNAVAILABLE = (
+    DatabaseStalled,
+    exc.OperationalError,
+    exc.InterfaceError,
+    exc.InternalError,
+    exc.TimeoutError,
+    exc.DisconnectionError,
+)
 
 
 class utcnow(FunctionElement[Any]):  # noqa: N801 - a SQL function, named like one
@@ -120,17 +130,29 @@ def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
     # A server that closes an idle connection leaves an end of file (or a farewell packet) to be
     # read; an open one has nothing. Looking costs one system call instead of a round trip.
     sock = connection._sock  # noqa: SLF001 - PyMySQL has no public name for it
-    if sock is None or select.select([sock], [], [], 0)[0]:
+    if sock is None or _is_readable(sock):
         raise exc.DisconnectionError
 
 
-class Database:
-    """Connections and transactions on one engine, for callers that share its pool."""
+def _is_readable(sock: socket.socket) -> bool:
+    # Not `select.select`, which takes no descriptor from 1024 on.
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
-    def __init__(self, engine: Engine) -> None:
+
+class Database:
+    """Connections and transactions on one engine, for callers that share its pool.
+
+    `stall_limit` is from how many uses without an answer on the database counts as stalled; None
+    for callers of which each has to go on by itself, and for SQLite, where writers wait for each
+    other while readers are served.
+    """
+
+    def __init__(self, engine: Engine, stall_limit: int | None = None) -> None:
         self.engine = engine
+        self._guard = StallGuard(stall_limit) if stall_limit else None
         self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "START TRANSACTION"
-        self._started: dict[int, float] = {}
 
     @classmethod
     def open(cls, url: URL, pool_size: int) -> Database:
@@ -144,18 +166,17 @@ class Database:
         """Give a connection on which every statement commits by itself.
 
         Raises:
-            DatabaseStalled: statements sent before have had no answer for too long, so that
-                one more would only occupy one more thread.
+            DatabaseStalled: the database has stopped answering.
         """
-        now = time.monotonic()
-        if any(now - started > POOL_TIMEOUT for started in list(self._started.values())):
-            raise DatabaseStalled
-        with self.engine.connect() as connection:
-            self._started[id(connection)] = now
-            try:
-                yield connection
-            finally:
-                del self._started[id(connection)]
+        with self._guard.watch() if self._guard else nullcontext(), self._checked_out() as found:
+            yield found
+
+    def _checked_out(self) -> Connection:
+        try:
+            return self.engine.connect()
+        except exc.InvalidRequestError as error:
+            # The pool's word for a server that closes each new connection at once.
+            raise exc.DisconnectionError("no connection stayed open") from error
 
     def statement(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which executes one statement, and return what it returned.
@@ -173,16 +194,17 @@ class Database:
         return self._with_retries(lambda connection: self._in_transaction(connection, work))
 
     def _with_retries(self, work: Callable[[Connection], T]) -> T:
-        for tries_left in reversed(range(TRANSACTION_TRIES)):
+        for tries in count():
             try:
                 with self.connect() as connection:
                     return work(connection)
             except exc.DBAPIError as error:
-                reason = retry_reason(error)
-                if reason is None:
+                stopped_by = RETRYABLE.get(error_code(error))
+                if stopped_by is None:
                     raise
-                metrics.DATABASE_RETRIES.labels(reason=reason).inc()
-                if not tries_left:
+                reason, retries = stopped_by
+                metrics.DATABASE_CONFLICTS.labels(reason=reason).inc()
+                if tries == retries:
                     raise
                 log.info("database %s: running the transaction again", reason)
             time.sleep(random.uniform(0, 0.02))  # noqa: S311 - apart from the other side of it
@@ -207,31 +229,29 @@ class Database:
             connection.invalidate()
 
 
-def retry_reason(error: exc.DBAPIError) -> str | None:
-    """Name why a transaction may be run again, or None when running it again is no remedy."""
-    if error_code(error) in RETRYABLE:
-        return RETRYABLE[error_code(error)]
-    if isinstance(error, exc.OperationalError) and "database is locked" in str(error.orig):
-        return "locked"
-    return None
-
-
 def error_code(error: exc.DBAPIError) -> int:
     """Return MySQL's number of the error; 0 where there is none."""
     arguments = getattr(error.orig, "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else 0
 
 
+def is_missing_table(error: Exception) -> bool:
+    """Tell whether the error means that the database was never migrated."""
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    return error_code(error) == NO_SUCH_TABLE or "no such table" in str(error.orig)
+
+
 def is_unavailable(error: Exception) -> bool:
     """Tell whether the error means that the database cannot serve now (against: a mistake)."""
-    if isinstance(error, exc.DBAPIError) and error_code(error) == NO_SUCH_TABLE:
-        return True
-    return isinstance(
-        error,
-        DatabaseStalled
-        | exc.OperationalError
-        | exc.InterfaceError
-        | exc.InternalError
-        | exc.TimeoutError
-        | exc.DisconnectionError,
+    # A file that is no SQLite database is a DatabaseError itself, and none of its kinds.
+    return (
+        isinstance(error, UNAVAILABLE)
+        or is_missing_table(error)
+        or type(error) is exc.DatabaseError
     )
+
+
+def describe(error: Exception) -> str:
+    """Return the driver's one line on an error, without the statement around it."""
+    return str(getattr(error, "orig", None) or error) or type(error).__name__

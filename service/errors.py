@@ -8,7 +8,7 @@ from flask import Flask, Response, jsonify
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from service.database import is_unavailable
+from service.database import describe, is_unavailable
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,7 @@ def _answer_http_exception(error: HTTPException) -> Response:
 def _answer_exception(error: Exception) -> Response:
     if is_unavailable(error):
         # The driver's text is for the log alone: it may name hosts and users.
-        cause = getattr(error, "orig", None) or type(error).__name__
-        log.warning("the database is away: %s", cause)
+        log.warning("the database is away: %s", describe(error))
         return error_response(503, UNAVAILABLE, {"Retry-After": str(RETRY_AFTER_SECONDS)})
     log.error("unexpected error", exc_info=error)
     return error_response(500, "Internal server error")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -9,21 +10,21 @@ import sys
 import tempfile
 from typing import Any
 
+from service.config import DEVELOPMENT_PASSWORD, settings_or_exit
+from service.processing.handlers import load_handler_or_exit
+
+_settings = settings_or_exit()
+load_handler_or_exit(_settings)
+
 # The workers count into files there, so that any of them can sum up all. prometheus_client
-# decides on it while it is imported, so it comes before the imports.
+# decides on it while it is imported, so it comes before the imports that lead to it.
 _metrics_directory = tempfile.mkdtemp(prefix="order-service-metrics-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory
 
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
-from service.app import settings_or_exit  # noqa: E402
-from service.config import DEVELOPMENT_PASSWORD  # noqa: E402
 from service.logs import logging_config  # noqa: E402
-from service.processing.handlers import load_handler_or_exit  # noqa: E402
 from service.runtime import runtime  # noqa: E402
-
-_settings = settings_or_exit()
-load_handler_or_exit(_settings)
 
 wsgi_app = "wsgi:app"
 bind = f"127.0.0.1:{_settings.port}"
@@ -39,6 +40,17 @@ http_parser = "auto"
 accesslog = None
 logconfig_dict = logging_config(_settings)
 control_socket_disable = True
+# Nothing of these headers is used, and a client may send them: they are not to be interpreted.
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+
+
+def _remove_metrics(owner: int = os.getpid()) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(_metrics_directory, ignore_errors=True)
+
+
+atexit.register(_remove_metrics)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -56,11 +68,6 @@ def worker_exit(_server: Any, worker: Any) -> None:
 def child_exit(_server: Any, worker: Any) -> None:
     """Leave a dead worker's gauges out of the sums; its counters stay in."""
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
-
-
-def on_exit(_server: Any) -> None:
-    """Remove the metrics' files."""
-    shutil.rmtree(_metrics_directory, ignore_errors=True)
 
 
 def when_ready(_server: Any) -> None:

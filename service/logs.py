@@ -31,8 +31,26 @@ class ReadableFormatter(logging.Formatter):
         """Format the record as one line, and its traceback, if any, below."""
         text = super().format(record)
         line, separator, rest = text.partition("\n")
-        pairs = [f"{key}={getattr(record, key)}" for key in CONTEXT_KEYS if hasattr(record, key)]
+        pairs = [f"{key}={_plain(record, key)}" for key in CONTEXT_KEYS if hasattr(record, key)]
         return " ".join([line, *pairs]) + separator + rest
+
+
+def _plain(record: logging.LogRecord, key: str) -> str:
+    # A path may hold anything, a line's end included.
+    text = str(getattr(record, key))
+    return text if text.isprintable() else ascii(text)
+
+
+class SlowClientFilter(logging.Filter):
+    """Makes one line of gunicorn's traceback for a client that does not finish its request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        if record.exc_info and isinstance(record.exc_info[1], BlockingIOError):
+            record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.msg, record.args = "a client was too slow to send its request", ()
+        return True
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:
@@ -42,7 +60,7 @@ def logging_config(settings: Settings) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"context": {"()": ContextFilter}},
+        "filters": {"context": {"()": ContextFilter}, "slow_client": {"()": SlowClientFilter}},
         "formatters": {
             "json": {
                 "()": JsonFormatter,
@@ -65,7 +83,12 @@ def logging_config(settings: Settings) -> dict[str, Any]:
         },
         "root": {"level": settings.log_level, "handlers": ["stderr"]},
         "loggers": {
-            "gunicorn.error": {"level": settings.log_level, "propagate": True, "handlers": []},
+            "gunicorn.error": {
+                "level": settings.log_level,
+                "propagate": True,
+                "handlers": [],
+                "filters": ["slow_client"],
+            },
             "gunicorn.access": {"level": "INFO", "propagate": False, "handlers": []},
             "alembic": {"level": "INFO"},
             "urllib3": quiet,

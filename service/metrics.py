@@ -29,6 +29,6 @@ HANDLER_SECONDS = Histogram(
     "Time that the order handler took for one attempt.",
     buckets=HANDLER_BUCKETS,
 )
-DATABASE_RETRIES = Counter(
-    "order_service_database_retries", "Transactions run again, by what stopped them.", ["reason"]
+DATABASE_CONFLICTS = Counter(
+    "order_service_database_conflicts", "Transactions stopped by another, by how.", ["reason"]
 )

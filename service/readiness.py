@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from service.dao.schema import read_revision
-from service.database import is_unavailable
+from service.database import is_missing_table, is_unavailable
 from service.runtime import Runtime
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -23,9 +23,12 @@ def find_problems(runtime: Runtime) -> dict[str, str]:
         if schema_problem := _schema_problem(revision):
             problems["schema"] = schema_problem
     except Exception as error:
-        if not is_unavailable(error):
+        if is_missing_table(error):
+            problems["schema"] = _schema_problem(None) or ""
+        elif is_unavailable(error):
+            problems["database"] = "does not answer"
+        else:
             raise
-        problems["database"] = "does not answer, or holds no schema"
     if runtime.settings.processor_threads and runtime.serving:
         processor = runtime.processor
         problem = processor.problem() if processor else "the processor is not running"
@@ -48,6 +51,8 @@ def required_revision() -> str:
 def _schema_problem(revision: str | None) -> str | None:
     # Revisions are numbered, and a later one only adds: this release works on that, too, which
     # lets it serve on while its successor migrates.
-    if revision is not None and int(revision) >= int(required_revision()):
+    if revision and revision.isdecimal() and int(revision) >= int(required_revision()):
         return None
-    return f"is at revision {revision}; expected {required_revision()}: run flask db upgrade"
+    return (
+        f"is at revision {revision or 'none'}; expected {required_revision()}: run flask db upgrade"
+    )

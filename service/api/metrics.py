@@ -14,8 +14,10 @@ from service.schemas import StatisticsSchema
 blueprint = Blueprint("metrics", __name__)
 
 _statistics = StatisticsSchema()
-_JSON_TYPES = ("application/json", "application/*", "*/*")
-_EXPOSITION_TYPES = ("text/plain", "text/*", "application/openmetrics-text")
+_TYPES = {
+    "json": ("application/json", "application/*", "*/*"),
+    "exposition": ("text/plain", "text/*", "application/openmetrics-text"),
+}
 
 
 @blueprint.get("/metrics")
@@ -30,11 +32,12 @@ def get_metrics() -> ResponseReturnValue:
 
 
 def _prefers_exposition(accepted: MIMEAccept) -> bool:
-    # Best first; parameters such as the format's version do not matter here.
+    # The quality decides, then whether the type is named or only matched by a wildcard.
+    # Parameters, such as the format's version, do not matter here.
+    best = dict.fromkeys(_TYPES, (0.0, False))
     for value, quality in accepted:
         media_type = value.partition(";")[0].strip().lower()
-        if quality and media_type in _JSON_TYPES:
-            return False
-        if quality and media_type in _EXPOSITION_TYPES:
-            return True
-    return False
+        for kind, types in _TYPES.items():
+            if quality and media_type in types:
+                best[kind] = max(best[kind], (quality, "*" not in media_type))
+    return best["exposition"] > best["json"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Blueprint, current_app, g, jsonify, request
+from flask import Blueprint, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from service import ordering
+from service.api.body import json_object
 from service.dao import orders as dao
 from service.errors import ApiError
 from service.models import OrderStatus
@@ -34,7 +33,7 @@ _view_query = ViewQuerySchema()
 @blueprint.post("/orders")
 def create_order() -> ResponseReturnValue:
     """Accept an order; the answer is sent after it is durable."""
-    order = _new_order.load(_json_object())
+    order = _new_order.load(json_object())
     g.order_id = order.order_id
     try:
         acceptance = ordering.accept_order(runtime().database, order, _idempotency_key())
@@ -82,18 +81,6 @@ def list_orders() -> ResponseReturnValue:
     page = rows[:limit]
     following = encode_cursor(page[-1].id) if len(rows) > limit else None
     return {"orders": _full_order.dump(page, many=True), "next": following}
-
-
-def _json_object() -> dict[str, Any]:
-    if request.mimetype != "application/json":
-        raise ApiError(415, "Unsupported media type; expected Content-Type: application/json.")
-    try:
-        body = current_app.json.loads(request.get_data(cache=False))
-    except ValueError:
-        raise ApiError(400, "The body is not valid JSON.") from None
-    if not isinstance(body, dict):
-        raise ApiError(400, "The body is not a JSON object.")
-    return body
 
 
 def _idempotency_key() -> str | None:

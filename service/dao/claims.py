@@ -67,8 +67,8 @@ class Verdict(Enum):
 class Result:
     """The end of an attempt.
 
-    `microseconds` is the handler's time; `delay` the seconds before a retry; `refund` takes back
-    the attempt of an order that is given back before its handler began.
+    `microseconds` is the handler's time; `delay` the seconds before a retry. An order that is
+    given back gets its attempt back as well: a stop is not the order's fault.
     """
 
     claim: Claim
@@ -76,7 +76,6 @@ class Result:
     microseconds: int = 0
     error: str | None = None
     delay: float = 0.0
-    refund: bool = False
 
 
 def claimable() -> Select[int, int, int]:
@@ -111,6 +110,7 @@ def claim_orders(
     """
     query = claimable().add_columns(
         Order.lease_owner,
+        Order.last_error,
         Order.order_id,
         Order.user_id,
         Order.item_ids,
@@ -164,17 +164,21 @@ def _isolate(
 def _fail_exhausted(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
     if not rows:
         return
-    connection.execute(
-        update(Order)
-        .where(Order.id.in_([row.id for row in rows]))
-        .values(
-            outcome=OrderStatus.FAILED.value,
-            lease_owner=None,
-            fence=Order.fence + 1,
-            updated_at=utcnow(),
-            last_error="its worker died or lost its lease during the last attempt",
+    for row in rows:
+        died = "its worker died or lost its lease during the last attempt"
+        # Without an owner it failed in an attempt that was the last only since the limit changed.
+        error = row.last_error if row.lease_owner is None else died
+        connection.execute(
+            update(Order)
+            .where(Order.id == row.id)
+            .values(
+                outcome=OrderStatus.FAILED.value,
+                lease_owner=None,
+                fence=Order.fence + 1,
+                updated_at=utcnow(),
+                last_error=error,
+            )
         )
-    )
     _add_totals(connection, slot=0, failed=len(rows))
 
 
@@ -264,20 +268,19 @@ def _end_attempt(connection: Connection, result: Result, **values: object) -> No
 
 
 def _give_back(connection: Connection, results: Iterable[Result]) -> None:
-    for refund in (True, False):
-        ids = sorted(result.claim.id for result in results if result.refund is refund)
-        if ids:
-            connection.execute(
-                update(Order)
-                .where(Order.id.in_(ids))
-                .values(
-                    lease_owner=None,
-                    fence=Order.fence + 1,
-                    attempts=Order.attempts - int(refund),
-                    available_at=utcnow(),
-                    updated_at=utcnow(),
-                )
+    ids = sorted(result.claim.id for result in results)
+    if ids:
+        connection.execute(
+            update(Order)
+            .where(Order.id.in_(ids))
+            .values(
+                lease_owner=None,
+                fence=Order.fence + 1,
+                attempts=Order.attempts - 1,
+                available_at=utcnow(),
+                updated_at=utcnow(),
             )
+        )
 
 
 def _add_totals(

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import click
 from alembic import context
-from sqlalchemy import Connection, create_engine, pool, text
+from sqlalchemy import Connection, Engine, create_engine, exc, pool, text
 
-from service.database import prepare_engine
+from service.database import describe, prepare_engine
 from service.models import db
 from service.runtime import runtime
 
@@ -46,9 +46,19 @@ def run_migrations() -> None:
         url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments
     )
     prepare_engine(engine)
-    with engine.connect() as connection, migration_lock(connection):
+    with connect(engine) as connection, migration_lock(connection):
         context.configure(connection=connection, target_metadata=db.metadata, compare_type=True)
         context.run_migrations()
+
+
+def connect(engine: Engine) -> Connection:
+    """Connect, or end with one line on why not."""
+    try:
+        return engine.connect()
+    except exc.OperationalError as error:
+        raise click.ClickException(
+            f"the database does not answer ({describe(error)}); check DATABASE_URL"
+        ) from None
 
 
 if context.is_offline_mode():

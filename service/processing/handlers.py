@@ -87,10 +87,10 @@ def _import_handler(name: str) -> Handler:
     module_name, _, attribute = name.partition(":")
     try:
         handler = getattr(importlib.import_module(module_name), attribute, None)
-    except ImportError as problem:
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 - others' code may raise anything
         raise ConfigError(
-            f"ORDER_HANDLER: cannot import {module_name!r} ({problem}); expected a module on the"
-            " Python path"
+            f"ORDER_HANDLER: cannot import {module_name!r} ({type(problem).__name__}: {problem});"
+            " expected a module on the Python path"
         ) from None
     if not callable(handler):
         raise ConfigError(

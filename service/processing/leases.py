@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from service.database import is_unavailable
+from service.database import describe, is_unavailable
 from service.processing.attempt import Attempt, InFlight
 from service.processing.order_queue import OrderQueue
 
@@ -51,7 +51,8 @@ class LeaseKeeper:
                 self._renew_due()
             except Exception as error:
                 known = is_unavailable(error)
-                log.warning("cannot renew leases: %s", error, exc_info=None if known else error)
+                exc_info = None if known else error
+                log.warning("cannot renew leases: %s", describe(error), exc_info=exc_info)
             self._cancel_expired()
 
     def _renew_due(self) -> None:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from service import metrics
 from service.config import Settings
 from service.dao.claims import ClaimedBatch, Result, Verdict
-from service.database import Database, is_unavailable
+from service.database import Database, describe, is_unavailable
 from service.models import OrderStatus
 from service.processing.attempt import Attempt, InFlight
 from service.processing.handlers import Handler
@@ -35,7 +35,7 @@ POLL_SECONDS = 1.0
 # Connections: one for each of the dispatcher, the recorder and the lease keeper.
 POOL_SIZE = 3
 # What a stop keeps back of its grace to record the last results.
-RECORD_SECONDS = 3.0
+RECORD_SHARE = 0.1
 
 
 class Processor:
@@ -119,21 +119,21 @@ class Processor:
 
         A second call waits for the first.
         """
-        deadline = time.monotonic() + grace_seconds
         self.stop_claiming()
         with self._stop_lock:
             if not self._stopped:
-                self._stop(deadline)
+                self._stop(grace_seconds)
                 self._stopped = True
 
-    def _stop(self, deadline: float) -> None:
-        self._dispatcher.join(max(0.0, deadline - time.monotonic()))
+    def _stop(self, grace_seconds: float) -> None:
+        record_seconds = grace_seconds * RECORD_SHARE
+        handlers_end = time.monotonic() + grace_seconds - record_seconds
+        self._dispatcher.join(grace_seconds - record_seconds)
         self._give_back_waiting()
-        grace_left = deadline - RECORD_SECONDS - time.monotonic()
-        if not self._in_flight.wait_empty(max(0.0, grace_left)):
+        if not self._in_flight.wait_empty(max(0.0, handlers_end - time.monotonic())):
             self._give_back_running()
-        self._recorder.stop()
-        self._recorder.thread.join(RECORD_SECONDS)
+        self._recorder.stop(record_seconds)
+        self._recorder.thread.join(record_seconds)
         self._keeper.stop()
         for _ in range(self._settings.processor_threads):
             self._work.put(None)
@@ -149,7 +149,8 @@ class Processor:
                 pause = 0.0
             except Exception as error:
                 known = is_unavailable(error)
-                log.warning("cannot claim orders: %s", error, exc_info=None if known else error)
+                exc_info = None if known else error
+                log.warning("cannot claim orders: %s", describe(error), exc_info=exc_info)
                 pause = min(1.0, max(0.05, pause * 2))
                 with self._changed:
                     self._woken = True
@@ -277,13 +278,14 @@ class Processor:
         with suppress(queue.Empty):
             while True:
                 attempt = self._work.get_nowait()
-                if attempt is not None and attempt.end():
-                    self._recorder.submit(
-                        attempt, Result(attempt.claim, Verdict.GIVE_BACK, refund=True)
-                    )
+                if attempt is not None:
+                    self._give_back(attempt)
 
     def _give_back_running(self) -> None:
         for attempt in self._in_flight.all():
             attempt.cancel()
-            if attempt.end():
-                self._recorder.submit(attempt, Result(attempt.claim, Verdict.GIVE_BACK))
+            self._give_back(attempt)
+
+    def _give_back(self, attempt: Attempt) -> None:
+        if attempt.end():
+            self._recorder.submit(attempt, Result(attempt.claim, Verdict.GIVE_BACK))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from service import metrics
@@ -37,16 +39,16 @@ class Recorder:
         self._in_flight = in_flight
         self._on_recorded = on_recorded
         self._entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
-        self._stopping = threading.Event()
+        self._give_up_at = math.inf
         self.thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def submit(self, attempt: Attempt, result: Result) -> None:
         """Hand in an attempt's result; whoever calls has won `attempt.end`."""
         self._entries.put((attempt, result))
 
-    def stop(self) -> None:
-        """Let the thread end once all that was handed in is written or cannot be written."""
-        self._stopping.set()
+    def stop(self, seconds: float) -> None:
+        """Let the thread end once all that was handed in is written, or that time has passed."""
+        self._give_up_at = time.monotonic() + seconds
         self._entries.put(None)
 
     def _run(self) -> None:
@@ -79,8 +81,9 @@ class Recorder:
                     self._write_singly(batch, error)
                     return
                 log.warning("cannot record %d results: the database is away", len(batch))
-                if self._stopping.wait(pause) and pause >= LONGEST_PAUSE:
+                if time.monotonic() + pause > self._give_up_at:
                     return
+                time.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
             else:
                 self._finish(batch, recorded)

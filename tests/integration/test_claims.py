@@ -98,7 +98,7 @@ def test_records_a_mixed_batch_with_its_totals(store: Store) -> None:
         Result(one, Verdict.COMPLETE, microseconds=10),
         Result(two, Verdict.FAIL, error="broken"),
         Result(three, Verdict.RETRY, error="later", delay=60),
-        Result(four, Verdict.GIVE_BACK, refund=True),
+        Result(four, Verdict.GIVE_BACK),
         Result(five, Verdict.GIVE_BACK),
     )
     assert recorded == {one.id, two.id, three.id, four.id, five.id, six.id}
@@ -112,7 +112,7 @@ def test_records_a_mixed_batch_with_its_totals(store: Store) -> None:
     }
     assert [store.order(number).processing_microseconds for number in (1, 2, 6)] == [10, None, 30]
     assert [store.order(number).last_error for number in (1, 2, 3)] == [None, "broken", "later"]
-    assert [store.order(number).attempts for number in (3, 4, 5)] == [1, 0, 1]
+    assert [store.order(number).attempts for number in (3, 4, 5)] == [1, 0, 0]
     assert ids(claim(store).claims) == [4, 5], "given back at once, but not the retry"
     figures = store.statistics()
     assert (figures.completed, figures.failed, figures.processing_microseconds) == (2, 1, 40)

@@ -28,7 +28,11 @@ _options: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    """Create the three tables, and the rows of the totals."""
+    """Create the three tables, and the rows of the totals.
+
+    MySQL commits each statement by itself, so after an interruption the next run goes on where
+    this one was: what is there already is left alone.
+    """
     op.create_table(
         "orders",
         sa.Column("id", _identity, primary_key=True, autoincrement=True),
@@ -45,21 +49,25 @@ def upgrade() -> None:
         sa.Column("last_error", sa.String(1000)),
         sa.Column("created_at", _moment, nullable=False),
         sa.Column("updated_at", _moment, nullable=False),
+        if_not_exists=True,
         **_options,
     )
-    op.create_index("uq_orders_order_id", "orders", ["order_id"], unique=True)
-    op.create_index("ix_orders_outcome", "orders", ["outcome", "id"])
-    op.create_index("ix_orders_user_id", "orders", ["user_id", "id"])
-    totals = op.create_table(
+    create_index("uq_orders_order_id", ["order_id"], unique=True)
+    create_index("ix_orders_outcome", ["outcome", "id"])
+    create_index("ix_orders_user_id", ["user_id", "id"])
+    op.create_table(
         "order_totals",
         sa.Column("slot", sa.SmallInteger, primary_key=True, autoincrement=False),
         sa.Column("completed", sa.BigInteger, nullable=False),
         sa.Column("failed", sa.BigInteger, nullable=False),
         sa.Column("processing_microseconds", sa.BigInteger, nullable=False),
+        if_not_exists=True,
         **_options,
     )
     zeros = {"completed": 0, "failed": 0, "processing_microseconds": 0}
-    op.bulk_insert(totals, [{"slot": slot} | zeros for slot in range(SLOTS)])
+    present = set(op.get_bind().execute(sa.text("SELECT slot FROM order_totals")).scalars())
+    missing = [{"slot": slot} | zeros for slot in range(SLOTS) if slot not in present]
+    op.bulk_insert(sa.table("order_totals", *map(sa.column, ("slot", *zeros))), missing)
     op.create_table(
         "idempotency_keys",
         sa.Column("key_hash", _hash, primary_key=True),
@@ -67,8 +75,16 @@ def upgrade() -> None:
         sa.Column("order_id", sa.BigInteger, nullable=False),
         sa.Column("status", sa.SmallInteger, nullable=False),
         sa.Column("created_at", _moment, nullable=False),
+        if_not_exists=True,
         **_options,
     )
+
+
+def create_index(name: str, columns: list[str], unique: bool = False) -> None:
+    """Create an index of `orders`; MySQL has no IF NOT EXISTS for it."""
+    present = sa.inspect(op.get_bind()).get_indexes("orders")
+    if name not in {index["name"] for index in present}:
+        op.create_index(name, "orders", columns, unique=unique)
 
 
 def downgrade() -> None:

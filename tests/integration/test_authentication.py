@@ -1,0 +1,151 @@
+"""Everything but three paths needs HTTP Basic authentication."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from service import create_app
+from tests.support.answers import UNAUTHORIZED, json_of
+from tests.support.databases import order_body, settings_for
+from tests.support.inspection import Store
+
+PUBLIC = {"/ping", "/healthz", "/readyz"}
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
+UNKNOWN_PATHS = (
+    "/",
+    "/nowhere",
+    "/ping/",
+    "//ping",
+    "/ping/x",
+    "/PING",
+    "/ping%2f",
+    "/orders/",
+    "/orders//1",
+    "/static/x",
+    "/metrics/",
+    "/healthz/..",
+    "/ping;x",
+)
+
+
+def basic(username: str | bytes, password: str | bytes) -> str:
+    """Return the header's value for these credentials, which need not be text."""
+    parts = (part.encode() if isinstance(part, str) else part for part in (username, password))
+    return "Basic " + base64.b64encode(b":".join(parts)).decode()
+
+
+@pytest.fixture
+def guarded(sqlite_url: str) -> Flask:
+    """The application on SQLite alone: no request that is refused reaches a database."""
+    return create_app(settings_for(sqlite_url))
+
+
+@pytest.fixture
+def stranger(guarded: Flask) -> FlaskClient:
+    """A client without credentials."""
+    return guarded.test_client()
+
+
+def assert_refused(client: FlaskClient, path: str, method: str = "GET", **options: object) -> None:
+    answer = client.open(path, method=method, **options)
+    assert answer.status_code == 401, (method, path)
+    assert answer.headers["WWW-Authenticate"].split()[0] == "Basic"
+    assert answer.mimetype == "application/json"
+    if method != "HEAD":
+        assert json_of(answer) == UNAUTHORIZED
+
+
+def test_every_route_but_the_public_ones_is_refused(guarded: Flask, stranger: FlaskClient) -> None:
+    rules = [rule for rule in guarded.url_map.iter_rules() if rule.rule not in PUBLIC]
+    assert {"/orders", "/metrics"} <= {rule.rule for rule in rules}
+    for rule in rules:
+        for method in rule.methods or ():
+            assert_refused(stranger, rule.rule.replace("<order_id>", "1"), method)
+
+
+def test_the_public_routes_are_exactly_three(guarded: Flask, stranger: FlaskClient) -> None:
+    paths = {rule.rule.replace("<order_id>", "1") for rule in guarded.url_map.iter_rules()}
+    answered = {path for path in paths if stranger.get(path).status_code != 401}
+    assert answered == PUBLIC
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("path", ["/orders", "/orders/1", "/metrics", "/nowhere"])
+def test_no_method_gets_past(stranger: FlaskClient, method: str, path: str) -> None:
+    assert_refused(stranger, path, method)
+
+
+@pytest.mark.parametrize("path", UNKNOWN_PATHS)
+def test_unknown_paths_are_refused_too(stranger: FlaskClient, path: str) -> None:
+    assert_refused(stranger, path)
+
+
+@pytest.mark.parametrize("path", ["//orders", "///metrics", "/./orders", "\\orders", "orders"])
+def test_no_spelling_of_a_path_gets_past(stranger: FlaskClient, path: str) -> None:
+    assert_refused(stranger, "/", environ_overrides={"PATH_INFO": path})
+
+
+def test_a_refused_order_is_not_stored(app: Flask, store: Store) -> None:
+    assert_refused(app.test_client(), "/orders", "POST", json=order_body(123))
+    assert store.statuses() == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        basic("admin", "wrong"),
+        basic("wrong", "securepassword"),
+        basic("securepassword", "admin"),
+        basic("admin", ""),
+        basic("", "securepassword"),
+        basic("", ""),
+        basic("admin", "securepassword "),
+        basic("Admin", "securepassword"),
+        basic("admin", "securepassword:"),
+        basic("admin", "sécurepassword"),
+        basic("ädmin", "securepassword"),
+        basic("admin\x00", "securepassword"),
+        basic(b"\xff\xfe", b"\x80\x81"),
+        basic("admin", b"\xed\xa0\x80"),
+        basic("admin", "x" * 5000),
+        "Basic",
+        "Basic ",
+        "Basic !!!",
+        "Basic YWRtaW4",
+        "Basic " + base64.b64encode(b"no-colon").decode(),
+        "Basic \xff\xfe",
+        "Basic username=admin, password=securepassword",
+        "Bearer YWRtaW46c2VjdXJlcGFzc3dvcmQ=",
+        'Digest username="admin", realm="orders"',
+        "YWRtaW46c2VjdXJlcGFzc3dvcmQ=",
+        "admin:securepassword",
+        ":",
+        "",
+        " ",
+        ",,,",
+    ],
+)
+def test_other_credentials_are_refused(stranger: FlaskClient, value: str) -> None:
+    environment = {"HTTP_AUTHORIZATION": value}
+    assert_refused(stranger, "/orders", environ_overrides=environment)
+
+
+def test_the_right_credentials_are_taken(stranger: FlaskClient) -> None:
+    header = {"Authorization": basic("admin", "securepassword")}
+    assert stranger.get("/orders", headers=header).status_code == 200
+
+
+@pytest.mark.parametrize("scheme", ["basic", "BASIC", "bAsIc"])
+def test_the_schemes_case_does_not_matter(stranger: FlaskClient, scheme: str) -> None:
+    value = basic("admin", "securepassword").replace("Basic", scheme)
+    assert stranger.get("/orders", headers={"Authorization": value}).status_code == 200
+
+
+@pytest.mark.parametrize("path", sorted(PUBLIC))
+def test_wrong_credentials_do_not_close_a_public_path(stranger: FlaskClient, path: str) -> None:
+    header = {"Authorization": basic("admin", "wrong")}
+    assert stranger.get(path, headers=header).status_code == 200

@@ -1,0 +1,213 @@
+"""`flask orders …`: what operators see, in tables and as JSON."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simplejson
+from click.testing import Result
+from flask import Flask
+from flask.testing import FlaskClient
+
+from service import create_app
+from tests.support import states
+from tests.support.answers import json_of
+from tests.support.databases import settings_for
+from tests.support.inspection import Store
+from tests.support.service_process import free_port
+
+SHOW_FIELDS = {"order_id", "user_id", "item_ids", "total_amount", "status", "attempts"} | {
+    "created_at",
+    "updated_at",
+    "processing_time_seconds",
+    "last_error",
+}
+
+
+def run(app: Flask, *arguments: str) -> Result:
+    result: Result = app.test_cli_runner().invoke(args=["orders", *arguments])
+    return result
+
+
+def json_from(app: Flask, *arguments: str) -> Any:
+    """Return what the command prints as JSON, in one line."""
+    result = run(app, *arguments, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.count("\n") == 1
+    return simplejson.loads(result.stdout, parse_float=Decimal)
+
+
+def table_from(app: Flask, *arguments: str) -> list[list[str]]:
+    """Return the words of each line that the command prints."""
+    result = run(app, *arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return [line.split() for line in result.stdout.splitlines()]
+
+
+def assert_fails(result: Result, *words: str) -> None:
+    """Check that the command says in one line what is wrong."""
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert all(word in result.stderr for word in words), result.stderr
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """Orders 1 and 2 Completed, 3 Failed, 4 Processing, 5 and 6 Pending."""
+    states.fill(store, pending=2, processing=1, completed=2, failed=1)
+    return store
+
+
+@pytest.mark.usefixtures("filled")
+def test_list_shows_a_table(app: Flask) -> None:
+    header, *rows = table_from(app, "list")
+    assert header[:3] == ["order_id", "user_id", "status"]
+    assert [(row[0], row[2]) for row in rows] == [
+        ("6", "Pending"),
+        ("5", "Pending"),
+        ("4", "Processing"),
+        ("3", "Failed"),
+        ("2", "Completed"),
+        ("1", "Completed"),
+    ]
+    assert rows[3][-1] == "boom"
+
+
+@pytest.mark.usefixtures("filled")
+def test_list_prints_what_the_api_answers(app: Flask, client: FlaskClient) -> None:
+    answer = client.get("/orders")
+    assert json_from(app, "list") == simplejson.loads(answer.text, parse_float=Decimal)["orders"]
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        (["--status", "Pending"], [6, 5]),
+        (["--status", "Failed"], [3]),
+        (["--user-id", "1", "--status", "Completed"], [2, 1]),
+        (["--user-id", "2"], []),
+        (["--limit", "2"], [6, 5]),
+    ],
+    ids=str,
+)
+def test_list_filters(app: Flask, options: list[str], ids: list[int]) -> None:
+    assert [order["order_id"] for order in json_from(app, "list", *options)] == ids
+
+
+def test_list_of_nothing(app: Flask) -> None:
+    assert len(table_from(app, "list")) == 1
+    assert json_from(app, "list") == []
+
+
+@pytest.mark.usefixtures("filled")
+def test_show_an_order(app: Flask) -> None:
+    header, *rows = table_from(app, "show", "3")
+    assert header == ["field", "value"]
+    found = {row[0]: " ".join(row[1:]) for row in rows}
+    assert set(found) == SHOW_FIELDS
+    assert (found["order_id"], found["status"], found["last_error"]) == ("3", "Failed", "boom")
+    order = json_from(app, "show", "3")
+    assert set(order) == SHOW_FIELDS
+    assert (order["order_id"], order["status"], order["last_error"]) == (3, "Failed", "boom")
+
+
+def test_amounts_are_exact(app: Flask, client: FlaskClient) -> None:
+    client.post(
+        "/orders",
+        data='{"order_id": 9223372036854775807, "user_id": 1, "item_ids": [1],'
+        ' "total_amount": 9999999999.99}',
+        content_type="application/json",
+    )
+    order = json_from(app, "show", "9223372036854775807")
+    assert order["total_amount"] == Decimal("9999999999.99")
+    assert ["total_amount", "9999999999.99"] in table_from(app, "show", "9223372036854775807")
+
+
+def test_retry_puts_a_failed_order_back(app: Flask, filled: Store) -> None:
+    result = run(app, "retry", "3")
+    assert result.exit_code == 0
+    assert "3" in result.stdout
+    assert filled.statuses()[3] == "Pending"
+    assert filled.order(3).attempts == 0
+    figures = filled.statistics()
+    assert (figures.pending, figures.failed, figures.total) == (3, 0, 6)
+    # It can be claimed at once, like a new order.
+    assert 3 in {claim.order_id for claim in states.claim(filled, 10)}
+
+
+@pytest.mark.parametrize(
+    ("order_id", "status"), [(1, "Completed"), (4, "Processing"), (5, "Pending")]
+)
+def test_retry_refuses_other_orders(app: Flask, filled: Store, order_id: int, status: str) -> None:
+    before = filled.statuses()
+    assert_fails(run(app, "retry", str(order_id)), str(order_id), status, "Failed")
+    assert filled.statuses() == before
+
+
+@pytest.mark.parametrize("command", ["show", "retry"])
+def test_an_unknown_order(app: Flask, command: str) -> None:
+    assert_fails(run(app, command, "77"), "77")
+
+
+@pytest.mark.usefixtures("filled")
+def test_stats(app: Flask, client: FlaskClient) -> None:
+    expected = {
+        "total_orders": 6,
+        "pending_orders": 2,
+        "processing_orders": 1,
+        "completed_orders": 2,
+        "failed_orders": 1,
+        "avg_processing_time_seconds": Decimal("0.15"),
+    }
+    assert json_from(app, "stats") == expected
+    assert dict(table_from(app, "stats")[1:]) == {
+        name: str(value) for name, value in expected.items()
+    }
+    assert json_of(client.get("/metrics")) == expected
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "0"],
+        ["show", "-1"],
+        ["show", "abc"],
+        ["show", str(2**63)],
+        ["show"],
+        ["retry", "1.5"],
+        ["list", "--status", "Done"],
+        ["list", "--limit", "0"],
+        ["list", "--limit", "101"],
+        ["list", "--user-id", "0"],
+        ["stats", "--xml"],
+        ["nonsense"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_explained(app: Flask, arguments: list[str]) -> None:
+    result = run(app, *arguments)
+    assert result.exit_code == 2
+    assert "Usage:" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("lost", ["directory", "closed port", "no table"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["list", "--json"], ["show", "1"], ["retry", "1"], ["stats"], ["stats", "--json"]],
+    ids=" ".join,
+)
+def test_a_lost_database_is_one_line(tmp_path: Path, lost: str, arguments: list[str]) -> None:
+    url = {
+        "directory": f"sqlite:///{tmp_path}",
+        "no table": f"sqlite:///{tmp_path}/fresh.db",
+        "closed port": f"mysql+pymysql://orders:hunter2@127.0.0.1:{free_port()}/orders",
+    }[lost]
+    result = run(create_app(settings_for(url)), *arguments)
+    assert_fails(result, "database", "DATABASE_URL")
+    assert "hunter2" not in result.output

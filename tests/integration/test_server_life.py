@@ -1,0 +1,91 @@
+"""The server among idle and slow clients, and at its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.polling import wait_until
+from tests.support.service_process import AUTHORIZATION, Server
+
+pytestmark = pytest.mark.faults
+
+THREADS = 16
+# What a request may take while others are stuck: far below any time-out on its way.
+PROMPT_SECONDS = 2
+HEAD = b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+AUTH = f"Authorization: {AUTHORIZATION['authorization']}\r\n".encode()
+STARTS = {
+    "nothing": b"",
+    "a part of the headers": HEAD,
+    "no body": HEAD + AUTH + b"Content-Length: 100\r\n\r\n",
+}
+
+
+@pytest.fixture
+def server(tmp_path: Path, sqlite_url: str) -> Iterator[Server]:
+    with Server(tmp_path, sqlite_url, WEB_THREADS=THREADS) as server:
+        yield server.start()
+
+
+def assert_prompt(server: Server) -> None:
+    started = time.monotonic()
+    assert server.client.get("/ping").status == 200
+    assert time.monotonic() - started < PROMPT_SECONDS
+
+
+def connect(server: Server, stack: ExitStack, data: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    stack.enter_context(connection)
+    connection.sendall(data)
+    return connection
+
+
+def test_clients_that_send_nothing_hold_no_thread(server: Server) -> None:
+    with ExitStack() as stack:
+        for _ in range(THREADS * 3):
+            connect(server, stack, b"")
+        assert_prompt(server)
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+def test_slow_clients_are_let_go(server: Server, start: bytes) -> None:
+    with ExitStack() as stack:
+        connections = [connect(server, stack, start) for _ in range(THREADS)]
+        if not start:
+            assert_prompt(server)
+            return
+        for connection in connections:
+            answer = connection.recv(4096)
+            assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
+        assert_prompt(server)
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_connection_does_not_delay_the_stop(server: Server, number: int) -> None:
+    server.client.get("/ping")
+    started = time.monotonic()
+    assert server.stop(number) == 0
+    assert time.monotonic() - started < 10
+    assert "Traceback" not in server.log
+
+
+def test_workers_end_when_their_master_was_killed(server: Server) -> None:
+    server.client.get("/ping")
+    os.kill(server.popen.pid, signal.SIGKILL)
+    server.popen.wait(10)
+    wait_until(lambda: not server.group(), 10, "the end of the workers")
+
+
+def test_ctrl_c_reaches_all_processes_at_once(server: Server) -> None:
+    os.killpg(server.popen.pid, signal.SIGINT)
+    assert server.popen.wait(10) == 0
+    assert "Traceback" not in server.log

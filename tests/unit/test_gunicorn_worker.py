@@ -1,0 +1,53 @@
+"""What gunicorn answers to a request that never became one: JSON, with an id."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from gunicorn import util
+
+from service.gunicorn_worker import write_json_error
+
+
+def answer(status: int, reason: str, message: str) -> tuple[str, dict[str, str], bytes]:
+    """Return the status line, the headers and the body that a client reads."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        write_json_error(ours, status, reason, message)
+        ours.close()
+        data = b"".join(iter(lambda: theirs.recv(65536), b""))
+    head, _, body = data.partition(b"\r\n\r\n")
+    line, *fields = head.decode("ascii").split("\r\n")
+    return line, dict(one.split(": ", 1) for one in fields), body
+
+
+def test_it_takes_the_place_of_gunicorns_own() -> None:
+    assert util.write_error is write_json_error
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message"),
+    [
+        (400, "Bad Request", "Invalid Method 'GÖT'"),
+        (400, "Bad Request", ""),
+        (413, "Request Entity Too Large", "too large"),
+        (431, "Request Header Fields Too Large", '<b>limit</b> "exceeded"\r\nX: y'),
+        (500, "Internal Server Error", ""),
+    ],
+)
+def test_it_is_json(status: int, reason: str, message: str) -> None:
+    line, headers, body = answer(status, reason, message)
+    assert line == f"HTTP/1.1 {status} {reason}"
+    assert headers["Content-Type"] == "application/json"
+    assert int(headers["Content-Length"]) == len(body)
+    assert headers["Connection"] == "close"
+    assert len(headers["X-Request-ID"]) == 32
+    assert json.loads(body) == {"error": message or reason}
+
+
+def test_an_unknown_transfer_coding_is_the_clients_mistake() -> None:
+    line, _, body = answer(501, "Not Implemented", "")
+    assert line == "HTTP/1.1 400 Bad Request"
+    assert json.loads(body) == {"error": "Bad Request"}
