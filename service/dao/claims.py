@@ -22,6 +22,8 @@ from service.models import BY_OUTCOME, LAST_ERROR_LENGTH, Order, OrderStatus, Or
 # From this attempt on, an order whose workers died is only run alone: see `claim_orders`.
 ISOLATED_FROM_ATTEMPT = 3
 
+ClaimKey = tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -38,6 +40,11 @@ class Claim:
     item_ids: list[int]
     total_amount: Decimal
     created_at: datetime
+
+    @property
+    def key(self) -> ClaimKey:
+        """What tells this claim from every other, earlier ones of the same order included."""
+        return self.id, self.fence
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,28 +191,28 @@ def _fail_exhausted(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]
 
 def renew_leases(
     connection: Connection, claims: Collection[Claim], lease_seconds: float
-) -> set[int]:
-    """Extend the leases that are still held; return the `id`s of those. Needs a transaction."""
+) -> set[ClaimKey]:
+    """Extend the leases that are still held; return the keys of those. Needs a transaction."""
     held = _lock_held(connection, claims)
     if held:
         connection.execute(
             update(Order)
-            .where(Order.id.in_(sorted(held)))
+            .where(Order.id.in_(sorted(row_id for row_id, _ in held)))
             .values(available_at=utcnow(literal(lease_seconds)))
         )
     return held
 
 
-def record_results(connection: Connection, results: Sequence[Result], slot: int) -> set[int]:
+def record_results(connection: Connection, results: Sequence[Result], slot: int) -> set[ClaimKey]:
     """Record the ends of attempts, all or none, and add them to the totals' row `slot`.
 
     Needs a transaction. A result whose claim is no longer held changes nothing.
 
     Returns:
-        The `id`s of the orders that were changed.
+        The keys of the claims whose results were recorded.
     """
     held = _lock_held(connection, [result.claim for result in results])
-    valid = [result for result in results if result.claim.id in held]
+    valid = [result for result in results if result.claim.key in held]
     completed = [result for result in valid if result.verdict is Verdict.COMPLETE]
     failed = [result for result in valid if result.verdict is Verdict.FAIL]
     _complete(connection, completed)
@@ -226,15 +233,17 @@ def record_results(connection: Connection, results: Sequence[Result], slot: int)
     return held
 
 
-def _lock_held(connection: Connection, claims: Collection[Claim]) -> set[int]:
+def _lock_held(connection: Connection, claims: Collection[Claim]) -> set[ClaimKey]:
     rows = connection.execute(
         select(Order.id, Order.fence, Order.outcome)
         .where(Order.id.in_([claim.id for claim in claims]))
         .order_by(Order.id)
         .with_for_update()
     )
-    fences = {row.id: row.fence for row in rows if row.outcome is None}
-    return {claim.id for claim in claims if fences.get(claim.id) == claim.fence}
+    # By key, not by id: a process may meet two claims of its own on one order, of which the first
+    # is lost.
+    current = {(row.id, row.fence) for row in rows if row.outcome is None}
+    return current & {claim.key for claim in claims}
 
 
 def _complete(connection: Connection, results: Sequence[Result]) -> None:

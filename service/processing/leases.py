@@ -66,7 +66,7 @@ class LeaseKeeper:
             return
         held = self._orders.renew([attempt.claim for attempt in due])
         for attempt in due:
-            if attempt.claim.id in held:
+            if attempt.claim.key in held:
                 # Counted from before the statement was sent, so never longer than the database's.
                 attempt.lease_ends = now + self._lease_seconds
             else:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from service.config import Settings
 from service.dao import claims
-from service.dao.claims import Claim, ClaimedBatch, Result
+from service.dao.claims import Claim, ClaimedBatch, ClaimKey, Result
 from service.database import Database
 from service.models import OrderTotals
 
@@ -46,14 +46,14 @@ class OrderQueue:
             )
         )
 
-    def renew(self, held: Collection[Claim]) -> set[int]:
-        """Renew the leases; return the `id`s of the orders that are still this process's."""
+    def renew(self, held: Collection[Claim]) -> set[ClaimKey]:
+        """Renew the leases; return the keys of the claims that are still held."""
         return self._database.transaction(
             lambda connection: claims.renew_leases(connection, held, self._lease_seconds)
         )
 
-    def record(self, results: Sequence[Result]) -> set[int]:
-        """Record the results; return the `id`s of the orders that were still this process's."""
+    def record(self, results: Sequence[Result]) -> set[ClaimKey]:
+        """Record the results; return the keys of the claims that were still held."""
         return self._database.transaction(
             lambda connection: claims.record_results(connection, results, self._slot)
         )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from service import metrics
-from service.dao.claims import Result, Verdict
+from service.dao.claims import ClaimKey, Result, Verdict
 from service.database import is_unavailable
 from service.models import OrderStatus
 from service.processing.attempt import Attempt, InFlight
@@ -103,9 +103,9 @@ class Recorder:
         self._in_flight.remove(attempt)
         self._on_recorded()
 
-    def _finish(self, batch: list[Entry], recorded: set[int]) -> None:
+    def _finish(self, batch: list[Entry], recorded: set[ClaimKey]) -> None:
         for attempt, result in batch:
-            if result.claim.id in recorded:
+            if result.claim.key in recorded:
                 _report(result)
             else:
                 _report_lost(result)

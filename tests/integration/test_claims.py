@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, text, update
 from service.dao.claims import (
     Claim,
     ClaimedBatch,
+    ClaimKey,
     Result,
     Verdict,
     claim_orders,
@@ -47,7 +48,7 @@ def claim(
     )
 
 
-def record(store: Store, *results: Result) -> set[int]:
+def record(store: Store, *results: Result) -> set[ClaimKey]:
     return store.run(lambda connection: record_results(connection, results, slot=0))
 
 
@@ -83,10 +84,21 @@ def test_who_lost_the_lease_changes_nothing(store: Store, verdict: Verdict) -> N
     assert record(store, Result(lost, verdict, error="late")) == set()
     assert store.run(lambda connection: renew_leases(connection, [lost], 60)) == set()
     assert store.statuses() == {1: "Processing"}
-    assert record(store, Result(held, Verdict.COMPLETE, microseconds=7)) == {held.id}
+    assert record(store, Result(held, Verdict.COMPLETE, microseconds=7)) == {held.key}
     assert record(store, Result(held, Verdict.COMPLETE, microseconds=7)) == set()
     figures = store.statistics()
     assert (figures.completed, figures.processing_microseconds) == (1, 7)
+
+
+def test_two_claims_of_one_process_on_an_order_count_once(store: Store) -> None:
+    store.add_orders([1])
+    lost = claim(store, lease_seconds=0).claims[0]
+    held = claim(store).claims[0]
+    results = [Result(each, Verdict.COMPLETE, microseconds=5) for each in (lost, held)]
+    assert store.run(lambda connection: renew_leases(connection, [lost, held], 60)) == {held.key}
+    assert record(store, *results) == {held.key}
+    figures = store.statistics()
+    assert (figures.completed, figures.processing_microseconds) == (1, 5)
 
 
 def test_records_a_mixed_batch_with_its_totals(store: Store) -> None:
@@ -101,7 +113,7 @@ def test_records_a_mixed_batch_with_its_totals(store: Store) -> None:
         Result(four, Verdict.GIVE_BACK),
         Result(five, Verdict.GIVE_BACK),
     )
-    assert recorded == {one.id, two.id, three.id, four.id, five.id, six.id}
+    assert recorded == {done.key for done in (one, two, three, four, five, six)}
     assert store.statuses() == {
         1: "Completed",
         2: "Failed",
@@ -122,7 +134,7 @@ def test_records_a_mixed_batch_with_its_totals(store: Store) -> None:
 def test_renewing_keeps_the_order(store: Store) -> None:
     store.add_orders([1])
     held = claim(store, lease_seconds=0).claims[0]
-    assert store.run(lambda connection: renew_leases(connection, [held], 60)) == {held.id}
+    assert store.run(lambda connection: renew_leases(connection, [held], 60)) == {held.key}
     assert claim(store, owner="b").claims == []
 
 

@@ -39,7 +39,7 @@ def start_server(directory: Path, url: str) -> Server:
         url,
         WEB_CONCURRENCY=2,
         PROCESSOR_LEASE_SECONDS=LEASE_SECONDS,
-        SIMULATE_MAX_MILLISECONDS=20,
+        SIMULATE_MAX_MILLISECONDS=100,
     ).start()
 
 

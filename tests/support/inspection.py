@@ -78,7 +78,8 @@ class Store:
         statuses = self.statuses()
         assert accepted <= set(statuses), f"lost: {sorted(accepted - set(statuses))[:10]}"
         assert set(statuses.values()) == {"Completed"}
-        assert self.statistics().completed == len(statuses)
+        completed = self.statistics().completed
+        assert completed == len(statuses), f"{completed} completions of {len(statuses)} orders"
 
 
 @contextmanager
