@@ -66,14 +66,14 @@ class Process:
 
     def group(self) -> list[int]:
         """Return the group's live processes."""
-        listing = subprocess.run(
-            ["ps", "-o", "pid=,stat=", "-g", str(self.popen.pid)],
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        rows = [line.split() for line in listing.stdout.splitlines()]
-        return [int(pid) for pid, state in rows if not state.startswith("Z")]
+        pids = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                # After the name in parentheses: state, parent, group.
+                state, _, group = path.read_text().rpartition(")")[2].split()[:3]
+                if int(group) == self.popen.pid and state != "Z":
+                    pids.append(int(path.parent.name))
+        return pids
 
     def workers(self) -> list[int]:
         """Return the worker processes: the group but its main process."""
