@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from service.dao.claims import Claim, Result, Verdict, claim_orders, record_results
+from service.dao.claims import Claim, ClaimKey, Result, Verdict, claim_orders, record_results
 from tests.support.inspection import Store
 
 
@@ -20,10 +20,10 @@ def claim(store: Store, limit: int) -> list[Claim]:
 def record(store: Store, results: list[Result], slot: int = 0) -> None:
     """Record the ends of attempts; fail when one of them did not count."""
 
-    def work(connection: Connection) -> set[int]:
+    def work(connection: Connection) -> set[ClaimKey]:
         return record_results(connection, results, slot)
 
-    assert store.run(work) == {result.claim.id for result in results}
+    assert store.run(work) == {result.claim.key for result in results}
 
 
 def fill(store: Store, *, pending: int, processing: int, completed: int, failed: int) -> None:
