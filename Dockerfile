@@ -1,0 +1,46 @@
+# The service's image: the web process, `flask process-orders`, migrations, and the one-shots of
+# the stack. Built in two stages, so that no compiler and no package cache is in what runs.
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
+
+FROM $PYTHON_IMAGE AS builder
+# gunicorn's fast HTTP parser is published as source only.
+# hadolint ignore=DL3008 # the base image decides on the versions; nothing of them is kept
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+RUN python -m venv --without-pip /venv
+COPY requirements.txt requirements-fast.txt /build/
+RUN pip --python /venv install --no-cache-dir --disable-pip-version-check --require-hashes \
+    -r /build/requirements.txt -r /build/requirements-fast.txt
+COPY wsgi.py /app/
+COPY service /app/service
+COPY deploy/secrets deploy/certs deploy/image /app/deploy/
+# Compiled here, since the root file system is read-only later; readable whatever the checkout's
+# umask was.
+RUN python -m compileall -q /app && chmod -R u=rwX,go=rX /app
+
+FROM $PYTHON_IMAGE
+# The stack's volumes take their owner from the folders that they cover.
+RUN groupadd --gid 10001 orders \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
+        --shell /usr/sbin/nologin orders \
+    && install -d -o orders -g orders -m 755 /volumes/mysql /volumes/migrate /volumes/service \
+        /volumes/authority /volumes/certificates
+COPY --from=builder /venv /venv
+COPY --from=builder /app /app
+WORKDIR /app
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="order-service" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION"
+ENV PATH="/venv/bin:$PATH" \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    RELEASE="$VERSION"
+USER 10001:10001
+EXPOSE 5000
+HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --retries=3 \
+    CMD ["python", "-I", "deploy/check_readiness.py"]
+CMD ["gunicorn", "--config", "service/gunicorn.conf.py", "--bind", "0.0.0.0:5000"]
