@@ -19,8 +19,8 @@ VOLUMES = Path(os.environ.get("VOLUMES", "/volumes"))
 MYSQL = VOLUMES / "mysql"
 MIGRATE = VOLUMES / "migrate"
 SERVICE = VOLUMES / "service"
-# A file of the user's, or /dev/null.
-OWN_PASSWORD = Path(os.environ.get("OWN_AUTH_PASSWORD", "/run/own/auth_password"))
+# Files of the user's, or /dev/null.
+OWN = Path(os.environ.get("OWN_SECRETS", "/run/own"))
 MYSQL_GROUP = int(os.environ.get("MYSQL_GROUP", "999"))
 DEVELOPMENT_PASSWORD = "securepassword"  # noqa: S105 - the documented development default
 
@@ -65,17 +65,26 @@ def make_database_secrets() -> None:
     write(SERVICE / "database_url", database_url("service", passwords["service"]))
 
 
-def own_password() -> str:
-    """Return the password that the user brought, or an empty text."""
+def own(name: str) -> str:
+    """Return the secret that the user brought, or an empty text."""
     try:
-        return OWN_PASSWORD.read_text(encoding="utf-8").strip()
+        return (OWN / name).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
         sys.exit(
-            f"secrets: AUTH_PASSWORD_FILE cannot be read ({error}); expected a text file that"
+            f"secrets: {name.upper()}_FILE cannot be read ({error}); expected a text file that"
             f" user {os.geteuid()} may read: see its mode and its owner"
         )
+
+
+def make_webhook_secret() -> None:
+    """Take the secret of the user's webhook, or make one."""
+    path = SERVICE / "webhook_secret"
+    if brought := own(path.name):
+        write(path, brought)
+    else:
+        keep_or_make(path)
 
 
 def is_loopback(address: str) -> bool:
@@ -97,8 +106,8 @@ def make_api_password(bind_address: str, username: str) -> None:
     path = SERVICE / "auth_password"
     kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
     how_to_read = "docker compose exec app cat /run/secrets/auth_password"
-    if own := own_password():
-        write(path, own)
+    if brought := own(path.name):
+        write(path, brought)
         say(f"the API's user is {username}, with the password of AUTH_PASSWORD_FILE")
     elif kept not in ("", DEVELOPMENT_PASSWORD):
         say(f"the API's user is {username}; its password: {how_to_read}")
@@ -117,6 +126,7 @@ def main() -> None:
     """Make what is missing."""
     os.umask(0o077)
     make_database_secrets()
+    make_webhook_secret()
     make_api_password(
         os.environ.get("BIND_ADDRESS") or "127.0.0.1", os.environ.get("AUTH_USERNAME") or "admin"
     )
