@@ -1,0 +1,202 @@
+"""The whole contract through nginx, with a verified certificate, over HTTP/1.1 and HTTP/2."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import urllib3
+
+from tests.support.answers import UNAUTHORIZED
+from tests.support.databases import order_body
+from tests.support.polling import wait_until
+from tests.support.service_process import AUTHORIZATION
+from tests.support.stack import Stack, StackClient
+
+Answer = tuple[int, dict[str, str], Any]
+Request = Callable[..., Answer]
+JSON = "application/json"
+CREDENTIALS = "admin:securepassword"
+FULL_FIELDS = {
+    *order_body(1),
+    "status",
+    "attempts",
+    "created_at",
+    "updated_at",
+    "processing_time_seconds",
+    "last_error",
+}
+
+
+def curl(stack: Stack, version: str, method: str, path: str, *arguments: str) -> Answer:
+    """Ask with curl, which fails unless the server speaks the version and is verified."""
+    run = subprocess.run(
+        [
+            "curl", "--silent", "--show-error", "--include", f"--http{version}", "--max-time", "30",
+            "--cacert", str(stack.ca), "--request", method, *arguments,
+            f"https://localhost:{stack.https_port}{path}",
+        ],
+        capture_output=True,
+        check=True,
+        text=True,
+    )  # fmt: skip
+    head, _, body = run.stdout.replace("\r\n", "\n").partition("\n\n")
+    status_line, *lines = head.splitlines()
+    assert status_line.startswith(f"HTTP/{version}"), status_line
+    headers = dict(line.lower().split(": ", 1) for line in lines if ": " in line)
+    assert headers["content-type"] == JSON, run.stdout
+    assert len(headers["x-request-id"]) >= 1
+    return int(status_line.split()[1]), headers, json.loads(body)
+
+
+@pytest.fixture(params=["1.1", "2"])
+def ask(request: pytest.FixtureRequest, stack: Stack) -> Request:
+    assert shutil.which("curl"), "curl is missing; install it"
+
+    def asked(method: str, path: str, *arguments: str, credentials: str = CREDENTIALS) -> Answer:
+        authorized = ["--user", credentials] if credentials else []
+        return curl(stack, request.param, method, path, *authorized, *arguments)
+
+    return asked
+
+
+@pytest.fixture
+def post(ask: Request) -> Request:
+    def posted(body: object, *arguments: str) -> Answer:
+        text = body if isinstance(body, str) else json.dumps(body)
+        sent = ["--header", f"Content-Type: {JSON}", "--data-binary", text, *arguments]
+        return ask("POST", "/orders", *sent)
+
+    return posted
+
+
+@pytest.fixture(scope="module")
+def next_id() -> Callable[[], int]:
+    ids = iter(range(1_000_001, 1_001_000))
+    return lambda: next(ids)
+
+
+def test_ping_needs_no_credentials(ask: Request) -> None:
+    assert ask("GET", "/ping", credentials="")[::2] == (200, {"message": "success"})
+
+
+def test_an_order_is_accepted_processed_and_shown(
+    ask: Request, post: Request, next_id: Callable[[], int]
+) -> None:
+    order_id = next_id()
+    status, headers, body = post(order_body(order_id))
+    assert (status, body) == (201, {"message": "Order received", "order_id": order_id})
+    assert headers["location"] == f"/orders/{order_id}"
+
+    status_path, full_path = f"/orders/{order_id}", f"/orders/{order_id}?view=full"
+    wait_until(lambda: ask("GET", status_path)[2]["status"] == "Completed", 20, "completion")
+    assert ask("GET", status_path)[::2] == (200, {"order_id": order_id, "status": "Completed"})
+    full = ask("GET", full_path)[2]
+    assert set(full) == FULL_FIELDS
+    assert full.items() >= order_body(order_id).items()
+    assert full["attempts"] == 1
+
+    assert post(order_body(order_id))[::2] == (
+        409,
+        {"error": "Duplicate order_id. This order already exists."},
+    )
+
+
+def test_mistakes_are_named(ask: Request, post: Request, next_id: Callable[[], int]) -> None:
+    order = order_body(next_id())
+    del order["user_id"]
+    missing = {"error": {"user_id": ["Missing data for required field."]}}
+    assert post(order)[::2] == (400, missing)
+    for body in ("{", "[]", "NaN"):
+        status, _, answer = post(body)
+        assert status == 400
+        assert isinstance(answer["error"], str)
+    assert ask("POST", "/orders", "--data-binary", "{}")[0] == 415
+    assert ask("GET", "/orders/999999999")[::2] == (404, {"error": "Order not found"})
+    assert ask("DELETE", "/orders/1")[0] == 405
+
+
+@pytest.mark.parametrize("credentials", ["", "admin:wrong", "other:securepassword"])
+def test_credentials_are_needed(ask: Request, credentials: str) -> None:
+    for path in ("/orders", "/metrics", "/nowhere"):
+        status, headers, body = ask("GET", path, credentials=credentials)
+        assert (status, body) == (401, UNAUTHORIZED)
+        assert headers["www-authenticate"].startswith("basic")
+
+
+def test_lists_are_paged(ask: Request, post: Request, next_id: Callable[[], int]) -> None:
+    user_id = next_id()
+    posted = [next_id() for _ in range(3)]
+    for order_id in posted:
+        post(order_body(order_id, user_id=user_id))
+    first = ask("GET", f"/orders?user_id={user_id}&limit=2")[2]
+    second = ask("GET", f"/orders?user_id={user_id}&limit=2&after={first['next']}")[2]
+    seen = [order["order_id"] for order in first["orders"] + second["orders"]]
+    assert seen == posted[::-1]
+    assert second["next"] is None
+
+
+def test_an_idempotency_key_replays_the_first_answer(
+    post: Request, next_id: Callable[[], int]
+) -> None:
+    order_id = next_id()
+    key = ["--header", f"Idempotency-Key: key-{order_id}"]
+    first, again = post(order_body(order_id), *key), post(order_body(order_id), *key)
+    assert first[0] == again[0] == 201
+    assert again[1]["idempotent-replayed"] == "true"
+    assert post(order_body(order_id, user_id=7), *key)[0] == 422
+
+
+def test_metrics_count_exactly(stack: Stack, ask: Request) -> None:
+    figures = ask("GET", "/metrics")[2]
+    states = ("pending", "processing", "completed", "failed")
+    assert figures["total_orders"] == sum(figures[f"{state}_orders"] for state in states)
+    assert figures["total_orders"] == int(stack.query("SELECT COUNT(*) FROM orders").stdout)
+
+
+def test_prometheus_gets_its_format(client: StackClient) -> None:
+    answer = client.get("/metrics", accept="text/plain;version=0.0.4")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert b"order_service_orders{" in answer.data
+
+
+def test_a_sane_request_id_is_kept_and_logged(stack: Stack, client: StackClient) -> None:
+    answer = client.get("/orders/1", **{"X-Request-ID": "e2e-request-1"})
+    assert answer.headers.getlist("X-Request-ID") == ["e2e-request-1"]
+    lines = [json.loads(line) for line in access_log(stack) if "e2e-request-1" in line]
+    assert [(line["path"], line["status"], line["upstream_status"]) for line in lines] == [
+        ("/orders/1", "404", "404")
+    ]
+    assert float(lines[0]["upstream_seconds"]) >= 0
+    assert "e2e-request-1" in stack.logs("app")
+    other = client.get("/ping", **{"X-Request-ID": "in <sane>"})
+    assert "<" not in other.headers["X-Request-ID"]
+
+
+def access_log(stack: Stack) -> list[str]:
+    text = stack.compose("logs", "--no-log-prefix", "--no-color", "nginx")
+    return [line for line in text.splitlines() if line.startswith("{")]
+
+
+def test_plain_http_answers_ping_and_redirects_the_rest(stack: Stack) -> None:
+    plain = urllib3.HTTPConnectionPool("localhost", stack.http_port, retries=False, timeout=10)
+    assert plain.request("GET", "/ping").json() == {"message": "success"}
+    answer = plain.request("POST", "/orders?a=b", headers=AUTHORIZATION, redirect=False)
+    assert answer.status == 308
+    assert answer.headers["Location"] == f"https://localhost:{stack.https_port}/orders?a=b"
+    assert answer.headers["Content-Type"] == JSON
+    assert "error" in answer.json()
+
+
+def test_what_is_for_the_stack_itself_answers_only_inside(
+    stack: Stack, client: StackClient
+) -> None:
+    for path in ("/healthz", "/readyz"):
+        answer = client.get(path)
+        assert (answer.status, answer.json()) == (404, {"error": "Not found"})
+        script = f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:5000{path}').status)"
+        assert stack.compose("exec", "-T", "app", "python", "-c", script).strip() == "200"
