@@ -2,6 +2,7 @@
 # the stack. Built in two stages, so that no compiler and no package cache is in what runs.
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
 
+# checkov:skip=CKV_DOCKER_7:the argument names the version
 FROM $PYTHON_IMAGE AS builder
 # gunicorn's fast HTTP parser is published as source only.
 # hadolint ignore=DL3008 # the base image decides on the versions; nothing of them is kept

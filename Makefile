@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check -qq install
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
+SCAN := $(VENV)/scan
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run
 
 .DEFAULT_GOAL := help
@@ -17,15 +18,17 @@ run: $(VENV)/.run ## Serve on http://127.0.0.1:5000, on SQLite unless DATABASE_U
 	@$(BIN)/flask db upgrade
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
 
-test: $(VENV)/.dev ## Run every test that this machine can run. ARGS="tests/unit -k json" narrows it.
+test: $(VENV)/.dev $(SCAN)/.done ## Run every test that this machine can run. ARGS="tests/unit -k json" narrows it.
 	@$(BIN)/pytest $(ARGS)
 
-lint: $(VENV)/.dev ## Run linters, the formatter's check and the type checker.
+lint: $(VENV)/.dev $(SCAN)/.done ## Run linters, the formatter's check and the type checker.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/shellcheck $(SCRIPTS)
 	@$(BIN)/yamllint --strict .
+	@$(BIN)/hadolint Dockerfile
+	@$(SCAN)/bin/checkov --quiet --compact --skip-download --framework dockerfile --file Dockerfile
 
 format: $(VENV)/.dev ## Format the code and mend what the linter can mend.
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
@@ -34,6 +37,7 @@ lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml; LOCK_ARGS=--upgra
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) --group fast -o requirements-fast.txt
 	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --group scan -o requirements-scan.txt
 
 lab: ## Prepare a Docker engine and the images that the tests need.
 	@tests/lab/lab.sh
@@ -57,4 +61,11 @@ $(VENV)/.run: requirements.txt requirements-fast.txt | $(VENV)/bin/python
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	@echo "Installing the development requirements into $(VENV) ..."
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(SCAN)/.done: requirements-scan.txt | $(VENV)/bin/python
+	@echo "Installing the scanners into $(SCAN) ..."
+	@$(PYTHON) -m venv $(SCAN)
+	@$(SCAN)/bin/python -m pip --disable-pip-version-check -qq install --require-hashes \
+		-r requirements-scan.txt
 	@touch $@
