@@ -24,6 +24,7 @@ NGINX_GROUP = int(os.environ.get("NGINX_GROUP", "101"))
 ALWAYS = ("localhost", "127.0.0.1", "::1")
 RENEW_BEFORE = timedelta(days=30)
 HSTS = 'add_header Strict-Transport-Security "max-age=63072000" always;\n'
+NO_HSTS = "# Not with a certificate that browsers do not trust.\n"
 
 
 def say(text: str) -> None:
@@ -89,7 +90,7 @@ def use_authority() -> None:
     except ValueError as problem:
         sys.exit(f"certificates: TLS_NAMES: {problem}; expected host names or IP addresses")
     write(CERTIFICATES / "ca.crt", issuer.certificate_pem, 0o644)
-    write(CERTIFICATES / "hsts.conf", b"# Not with a certificate that browsers do not trust.\n", 0o644)
+    write(CERTIFICATES / "hsts.conf", NO_HSTS.encode(), 0o644)
     say("verify with: docker compose cp nginx:/etc/nginx/certificates/ca.crt .")
 
 
@@ -100,8 +101,7 @@ def use_own(certificate: bytes, key: bytes) -> None:
     (CERTIFICATES / "ca.crt").unlink(missing_ok=True)
     leaf = x509.load_pem_x509_certificate(certificate)
     trusted = is_trusted(certificate)
-    hsts = HSTS if trusted else "# Not with a certificate that browsers do not trust.\n"
-    write(CERTIFICATES / "hsts.conf", hsts.encode(), 0o644)
+    write(CERTIFICATES / "hsts.conf", (HSTS if trusted else NO_HSTS).encode(), 0o644)
     say(
         f"your own, valid until {leaf.not_valid_after_utc:%Y-%m-%d},"
         f" {'trusted by browsers: with HSTS' if trusted else 'of a private issuer: without HSTS'}"

@@ -105,13 +105,14 @@ def make_api_password(bind_address: str, username: str) -> None:
     """
     path = SERVICE / "auth_password"
     kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    only_this_host = is_loopback(bind_address)
     how_to_read = "docker compose exec app cat /run/secrets/auth_password"
     if brought := own(path.name):
         write(path, brought)
         say(f"the API's user is {username}, with the password of AUTH_PASSWORD_FILE")
     elif kept not in ("", DEVELOPMENT_PASSWORD):
         say(f"the API's user is {username}; its password: {how_to_read}")
-    elif is_loopback(bind_address):
+    elif only_this_host:
         write(path, DEVELOPMENT_PASSWORD)
         say(f"the API's user is {username}:{DEVELOPMENT_PASSWORD}, only while on {bind_address}")
     else:

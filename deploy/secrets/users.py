@@ -9,8 +9,7 @@ DATABASE = "orders"
 # A mysqld init file holds one statement a line; these are run again at each start.
 _GRANTS = {
     "migrator": (
-        "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES"
-        f" ON `{DATABASE}`.*",
+        f"SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES ON `{DATABASE}`.*",
     ),
     # The service deletes nothing.
     "service": (f"SELECT, INSERT, UPDATE ON `{DATABASE}`.*",),

@@ -198,5 +198,7 @@ def test_what_is_for_the_stack_itself_answers_only_inside(
     for path in ("/healthz", "/readyz"):
         answer = client.get(path)
         assert (answer.status, answer.json()) == (404, {"error": "Not found"})
-        script = f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:5000{path}').status)"
+        script = (
+            f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:5000{path}').status)"
+        )
         assert stack.compose("exec", "-T", "app", "python", "-c", script).strip() == "200"

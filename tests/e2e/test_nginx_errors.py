@@ -72,7 +72,9 @@ def test_bodies_may_have_one_mebibyte(stack: Stack, client: StackClient) -> None
     # At the limit the service itself has its say.
     padding = "x" * (1024 * 1024 - len('{"padding":""}'))
     assert client.post({"padding": padding}).status == 400
-    assert raw(stack, b"POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n")[0] == 413
+    assert (
+        raw(stack, b"POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n")[0] == 413
+    )
 
 
 def test_unknown_paths(client: StackClient) -> None:

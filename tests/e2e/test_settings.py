@@ -52,9 +52,7 @@ def own_certificate(folder: Path, *, days: int = 60) -> x509.Certificate:
     folder.mkdir(exist_ok=True)
     (folder / "fullchain.pem").write_bytes(certificate.public_bytes(pem))
     (folder / "privkey.pem").write_bytes(
-        key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certificate
 

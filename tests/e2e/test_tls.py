@@ -22,9 +22,9 @@ def handshake(stack: Stack, version: ssl.TLSVersion, server_name: str = "localho
     # Debian's own policy forbids the client what the server is to refuse.
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
-    with socket.create_connection(("127.0.0.1", stack.https_port), 10) as plain:
-        with context.wrap_socket(plain, server_hostname=server_name) as secured:
-            return secured.version()
+    plain = socket.create_connection(("127.0.0.1", stack.https_port), 10)
+    with plain, context.wrap_socket(plain, server_hostname=server_name) as secured:
+        return secured.version()
 
 
 def leaf_of(stack: Stack) -> x509.Certificate:
@@ -35,7 +35,12 @@ def leaf_of(stack: Stack) -> x509.Certificate:
 def test_the_scanner_finds_mozillas_intermediate_profile(stack: Stack) -> None:
     target = f"127.0.0.1:{stack.https_port}"
     run = subprocess.run(
-        [SCANNERS / "sslyze", "--mozilla_config=intermediate", f"--certinfo_ca_file={stack.ca}", target],
+        [
+            SCANNERS / "sslyze",
+            "--mozilla_config=intermediate",
+            f"--certinfo_ca_file={stack.ca}",
+            target,
+        ],
         capture_output=True,
         check=False,
         text=True,
@@ -53,7 +58,7 @@ def test_current_versions_are_spoken(stack: Stack, version: ssl.TLSVersion) -> N
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_old_versions_are_refused(stack: Stack, version: ssl.TLSVersion) -> None:
-    with pytest.raises(ssl.SSLError, match="(?i)alert protocol version"):
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert protocol version"):
         handshake(stack, version)
 
 
