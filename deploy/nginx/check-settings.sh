@@ -22,3 +22,5 @@ is_number "$LIMIT_REQUESTS_PER_SECOND" ||
   refuse LIMIT_REQUESTS_PER_SECOND "$LIMIT_REQUESTS_PER_SECOND" "a number from 1 on"
 is_number "$LIMIT_CONNECTIONS" ||
   refuse LIMIT_CONNECTIONS "$LIMIT_CONNECTIONS" "a number from 1 on"
+is_number "$LIMIT_FAILED_LOGINS" ||
+  refuse LIMIT_FAILED_LOGINS "$LIMIT_FAILED_LOGINS" "a number from 1 on"

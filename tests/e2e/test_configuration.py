@@ -65,6 +65,7 @@ def test_nginx(stack: Stack, tmp_path: Path, plain_http: str) -> None:
         ("HTTPS_PORT", "https"),
         ("LIMIT_REQUESTS_PER_SECOND", "0"),
         ("LIMIT_CONNECTIONS", "many"),
+        ("LIMIT_FAILED_LOGINS", "-1"),
     ],
 )
 def test_invalid_settings_are_named(stack: Stack, name: str, value: str) -> None:

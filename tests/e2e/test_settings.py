@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "PLAIN_HTTP": "serve",
         "TLS_NAMES": "orders.example, 127.0.0.2",
         "LIMIT_REQUESTS_PER_SECOND": "20",
+        "LIMIT_FAILED_LOGINS": "5",
     }
     with running_stack(tmp_path_factory.mktemp("checkout"), **settings) as started:
         yield started
@@ -97,6 +99,17 @@ def test_too_many_requests_are_429_in_json(stack: Stack) -> None:
     assert refused
     assert {(one.status, one.headers["Retry-After"]) for one in refused} == {(429, "1")}
     assert list(refused[0].json()) == ["error"]
+
+
+def test_wrong_credentials_are_limited_harder(stack: Stack) -> None:
+    time.sleep(1)  # what the requests before have used up of the rate
+    wrong = urllib3.make_headers(basic_auth="admin:wrong")
+    client = stack.client()
+    assert [client.get("/orders/1", **wrong).status for _ in range(7)] == [401] * 5 + [429] * 2
+    # Else a guess that is right would stand out.
+    assert client.get("/orders/1").status == 429
+    stack.compose("restart", "nginx")  # which forgets, for the tests that follow
+    stack.wait_healthy("nginx")
 
 
 def test_a_leaf_is_renewed_in_time_and_not_before(stack: Stack) -> None:
