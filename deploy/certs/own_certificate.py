@@ -65,7 +65,9 @@ def is_trusted(chain: bytes) -> bool:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         store = Store(x509.load_pem_x509_certificates(Path(roots).read_bytes()))
         subject = next(iter(names))
-        if not isinstance(subject, x509.DNSName | x509.IPAddress):
+        if isinstance(subject, x509.DNSName):
+            subject = x509.DNSName(subject.value.replace("*", "any", 1))
+        elif not isinstance(subject, x509.IPAddress):
             return False
         PolicyBuilder().store(store).build_server_verifier(subject).verify(leaf, intermediates)
     except (VerificationError, x509.ExtensionNotFound, StopIteration, ValueError):

@@ -80,7 +80,7 @@ def test_the_image_is_small_and_has_only_what_it_needs(stack: Stack) -> None:
     sizes = [one["Size"] for one in described]
     assert sizes[0] - sizes[1] <= LARGEST_IMAGE
     labels = described[0]["Config"]["Labels"]
-    assert labels["org.opencontainers.image.version"] == "e2e"
+    assert labels["org.opencontainers.image.version"] == stack.project
     assert labels["org.opencontainers.image.revision"] == "unknown"
     for name in ("gcc", "cc", "make", "/app/tests", "/app/.git", "/root/.cache/pip", "/build"):
         assert stack.shell("app", f"command -v {name} || ls -d {name}").returncode != 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -16,8 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.support.databases import order_body
 from tests.support.polling import wait_until
-from tests.support.service_process import AUTHORIZATION
-from tests.support.stack import Stack, running_stack
+from tests.support.service_process import AUTHORIZATION, REPOSITORY
+from tests.support.stack import Stack, StackClient, running_stack
 
 CERTIFICATE = "/etc/nginx/certificates/tls.crt"
 
@@ -147,6 +150,43 @@ def test_a_brought_certificate_is_used_and_never_overwritten(stack: Stack) -> No
     (folder / "privkey.pem").unlink()
     assert "has only fullchain.pem; expected" in run_certificates(stack)
     assert certificate_of(stack) == brought
+
+
+def test_hsts_comes_with_a_certificate_that_is_trusted(stack: Stack) -> None:
+    own_certificate(stack.checkout / "deploy" / "certs" / "own")
+    assert "without HSTS" in run_certificates(stack)
+
+    folder = stack.checkout / "deploy" / "certs" / "own"
+    made = authority().make()
+    chain, key = made.issue(["localhost"])
+    (folder / "fullchain.pem").write_bytes(chain)
+    (folder / "privkey.pem").write_bytes(key)
+    roots = folder / "roots.pem"
+    roots.write_bytes(made.certificate_pem)
+    assert "with HSTS" in run_certificates(stack, "-e", "SSL_CERT_FILE=/run/own/roots.pem")
+    stack.compose("exec", "-T", "nginx", "nginx", "-s", "reload")
+
+    def strict() -> str | None:
+        # A reload takes a moment, and each look is a new connection.
+        try:
+            answer = StackClient(stack.https_port, roots).get("/ping")
+        except urllib3.exceptions.SSLError:
+            return None
+        return answer.headers.get("Strict-Transport-Security")
+
+    assert wait_until(strict, 20, "HSTS", every=0.5) == "max-age=63072000"
+
+
+def authority() -> Any:
+    """Return the stack's own authority, to stand in for a public one."""
+    path = REPOSITORY / "deploy" / "certs" / "authority.py"
+    spec = importlib.util.spec_from_file_location("authority", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["authority"] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_another_address_ends_the_development_password(stack: Stack) -> None:

@@ -20,7 +20,6 @@ from tests.support.polling import wait_until
 from tests.support.service_process import REPOSITORY, Client
 
 HOST = "127.0.0.1"
-RELEASE = "e2e"
 ONE_SHOTS = ("secrets", "certificates", "migrate")
 SERVERS = ("mysql", "app", "nginx")
 # Below the range that the kernel gives to outgoing connections: nothing takes a port while its
@@ -42,7 +41,8 @@ class Stack:
             "COMPOSE_PROJECT_NAME": self.project,
             "HTTP_PORT": str(self.http_port),
             "HTTPS_PORT": str(self.https_port),
-            "RELEASE": RELEASE,
+            # Two runs at once must not build each other's image.
+            "RELEASE": self.project,
             **settings,
         }
 
@@ -134,6 +134,12 @@ class Stack:
     def close(self) -> None:
         """Remove everything, the volumes too."""
         self.try_compose("--profile", "worker", "down", "--volumes", "--timeout", "5")
+        subprocess.run(
+            ["docker", "image", "rm", f"order-service:{self.project}"],
+            capture_output=True,
+            check=False,
+            timeout=120,
+        )
 
 
 class StackClient(Client):
