@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.support.answers import UNAUTHORIZED
+from tests.support.answers import FULL_FIELDS, UNAUTHORIZED
 from tests.support.databases import order_body
 from tests.support.polling import wait_until
 from tests.support.service_process import AUTHORIZATION
@@ -21,15 +21,6 @@ Answer = tuple[int, dict[str, str], Any]
 Request = Callable[..., Answer]
 JSON = "application/json"
 CREDENTIALS = "admin:securepassword"
-FULL_FIELDS = {
-    *order_body(1),
-    "status",
-    "attempts",
-    "created_at",
-    "updated_at",
-    "processing_time_seconds",
-    "last_error",
-}
 
 
 def curl(stack: Stack, version: str, method: str, path: str, *arguments: str) -> Answer:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.databases import order_body
-from tests.support.stack import HOST, Stack, StackClient
+from tests.support.ports import HOST
+from tests.support.stack import Stack, StackClient
 
 PAGE = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n"
 

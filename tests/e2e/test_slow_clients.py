@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 from tests.support.databases import order_body
-from tests.support.stack import HOST, Stack, StackClient
+from tests.support.ports import HOST
+from tests.support.stack import Stack, StackClient
 
 SLOW_CLIENTS = 200
 REQUESTS = 30

@@ -17,7 +17,7 @@ from tests.support import states
 from tests.support.answers import json_of
 from tests.support.databases import settings_for
 from tests.support.inspection import Store
-from tests.support.service_process import free_port
+from tests.support.ports import free_port
 
 SHOW_FIELDS = {"order_id", "user_id", "item_ids", "total_amount", "status", "attempts"} | {
     "created_at",

@@ -14,7 +14,8 @@ from service.models import db
 from tests.support.answers import error_of, json_of
 from tests.support.databases import order_body, settings_for
 from tests.support.mysql_server import MySQLServer
-from tests.support.service_process import AUTHORIZATION, free_port
+from tests.support.ports import free_port
+from tests.support.service_process import AUTHORIZATION
 
 # The password is in the URL, and never in an answer.
 PASSWORD = "hunter2hunter2"

@@ -11,22 +11,10 @@ from flask.testing import FlaskClient
 
 from service.dao.claims import Result, Verdict
 from tests.support import states
-from tests.support.answers import error_of, json_of
+from tests.support.answers import FULL_FIELDS, error_of, json_of
 from tests.support.databases import order_body
 from tests.support.inspection import Store
 
-FULL_FIELDS = {
-    "order_id",
-    "user_id",
-    "item_ids",
-    "total_amount",
-    "status",
-    "attempts",
-    "created_at",
-    "updated_at",
-    "processing_time_seconds",
-    "last_error",
-}
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 

@@ -9,6 +9,19 @@ import simplejson
 from werkzeug.test import TestResponse
 
 UNAUTHORIZED = {"error": "Unauthorized access. Invalid credentials."}
+# The fields of a whole order.
+FULL_FIELDS = {
+    "order_id",
+    "user_id",
+    "item_ids",
+    "total_amount",
+    "status",
+    "attempts",
+    "created_at",
+    "updated_at",
+    "processing_time_seconds",
+    "last_error",
+}
 
 
 def json_of(answer: TestResponse) -> Any:

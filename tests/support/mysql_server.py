@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any, Self
 
 import pymysql
 
+from tests.support.ports import HOST, free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 IMAGE = "mysql:9.7"
-HOST = "127.0.0.1"
 USER = "orders"
 PID_FILE = "/var/run/mysqld/mysqld.pid"
 SERVER_ARGS = (
@@ -28,9 +27,6 @@ SERVER_ARGS = (
 )
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
-# Below the range that the kernel gives to outgoing connections: nothing takes the
-# port while the server is down.
-PORTS = range(20000, 30000)
 
 
 class MySQLServerError(Exception):
@@ -68,7 +64,7 @@ class MySQLServer:
     @classmethod
     def start(cls, name: str | None = None, extra_args: Sequence[str] = ()) -> Self:
         """Start a server on a fresh volume and wait until it takes the application's user."""
-        server = cls(name or f"orders-mysql-{secrets.token_hex(4)}", _free_port())
+        server = cls(name or f"orders-mysql-{secrets.token_hex(4)}", free_port())
         server._create(extra_args)
         try:
             server.start_again()
@@ -255,17 +251,6 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise MySQLServerError(f"no free port on {HOST} from {PORTS.start} to {PORTS.stop - 1}")
 
 
 def _pattern(database: str) -> str:

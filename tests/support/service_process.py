@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Self
 import urllib3
 
 from tests.support.polling import wait_until
+from tests.support.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -155,11 +155,3 @@ class Client:
         return self._pool.request(
             "POST", "/orders", json=body, headers=AUTHORIZATION | headers, redirect=False
         )
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

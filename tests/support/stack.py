@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import secrets
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +15,11 @@ from typing import Any, Self
 import urllib3
 
 from tests.support.polling import wait_until
+from tests.support.ports import free_port
 from tests.support.service_process import REPOSITORY, Client
 
-HOST = "127.0.0.1"
 ONE_SHOTS = ("secrets", "certificates", "migrate")
 SERVERS = ("mysql", "app", "nginx")
-# Below the range that the kernel gives to outgoing connections: nothing takes a port while its
-# container starts again.
-PORTS = range(20000, 30000)
 # Finds the process that PID 1, Docker's small init, was started for.
 MAIN_PROCESS = "$(cat /proc/1/task/1/children)"
 
@@ -156,18 +151,6 @@ def docker(*arguments: str) -> str:
     return subprocess.run(
         ["docker", *arguments], capture_output=True, check=True, text=True, timeout=120
     ).stdout
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nothing listens on."""
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError(f"no free port on {HOST} from {PORTS.start} to {PORTS.stop - 1}")
 
 
 def fresh_checkout(folder: Path) -> Path:

@@ -20,7 +20,7 @@ import simplejson
 from service.config import WEBHOOK_HANDLER, Settings
 from service.processing import handlers
 from service.processing.handlers import Handler, OrderRejected, OrderTask, load_handler
-from tests.support.service_process import free_port
+from tests.support.ports import free_port
 
 SECRET = "s3cret-é"
 TASK = OrderTask(
