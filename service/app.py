@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from flask import Flask
 from flask_migrate import Migrate
 
 from service import auth, cli, errors, observation
 from service.api import health, metrics, orders
+from service.batching import MOST_BATCHES
 from service.config import Settings, settings_or_exit
 from service.database import Database, engine_options, prepare_engine
 from service.json_provider import DecimalJSONProvider
+from service.lean import LeanFlask
 from service.models import db
+from service.ordering import Ordering
 from service.readiness import MIGRATIONS
 from service.runtime import EXTENSION, Runtime
 
-# Request threads that can never wait for the database, so that `/ping` and 503s always get through.
+# Request threads that can never have a connection, so that `/ping` and 503s always get through.
 SPARE_THREADS = 2
+# Kinds of batches: plain orders, those with a key, and look-ups. A thread for each that may be on
+# its way, so that they leave the others theirs.
+BATCHERS = 3
 
 migrate = Migrate()
 
@@ -30,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     pool_size = settings.web_threads - SPARE_THREADS
     on_sqlite = settings.database_url.get_backend_name() == "sqlite"
     stall_limit = None if on_sqlite else pool_size // 2
-    app = Flask(__name__, static_folder=None)
+    app = LeanFlask(__name__, static_folder=None)
     app.config.update(
         # An automatic answer to OPTIONS has no JSON.
         PROVIDE_AUTOMATIC_OPTIONS=False,
@@ -44,8 +52,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     migrate.init_app(app, db, directory=str(MIGRATIONS))
     with app.app_context():
         prepare_engine(db.engine)
-        database = Database(db.engine, stall_limit=stall_limit)
-    app.extensions[EXTENSION] = Runtime(settings, database)
+        threads = ThreadPoolExecutor(
+            pool_size + BATCHERS * MOST_BATCHES, thread_name_prefix="database-request"
+        )
+        database = Database(db.engine, stall_limit, threads)
+    app.extensions[EXTENSION] = Runtime(settings, database, Ordering(database, threads))
     for part in (observation, auth, errors):
         part.init_app(app)
     for resource in (health, metrics, orders):

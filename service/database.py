@@ -12,7 +12,8 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from service import metrics
+from service import handover, metrics
 from service.stall import DatabaseStalled, StallGuard
 
 T = TypeVar("T")
@@ -146,12 +147,19 @@ class Database:
 
     `stall_limit` is from how many uses without an answer on the database counts as stalled; None
     for callers of which each has to go on by itself, and for SQLite, where writers wait for each
-    other while readers are served.
+    other while readers are served. `threads` are those that wait for the database in place of the
+    event loop; None for callers that never are on it.
     """
 
-    def __init__(self, engine: Engine, stall_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        stall_limit: int | None = None,
+        threads: Executor | None = None,
+    ) -> None:
         self.engine = engine
         self._guard = StallGuard(stall_limit) if stall_limit else None
+        self._threads = threads
         self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "START TRANSACTION"
 
     @classmethod
@@ -161,6 +169,14 @@ class Database:
         prepare_engine(engine)
         return cls(engine)
 
+    def watch(self) -> AbstractContextManager[None]:
+        """Watch one use of the database, from its beginning to its answer.
+
+        Raises:
+            DatabaseStalled: the database has stopped answering.
+        """
+        return self._guard.watch() if self._guard else nullcontext()
+
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Give a connection on which every statement commits by itself.
@@ -168,7 +184,7 @@ class Database:
         Raises:
             DatabaseStalled: the database has stopped answering.
         """
-        with self._guard.watch() if self._guard else nullcontext(), self._checked_out() as found:
+        with self.watch(), self._checked_out() as found:
             yield found
 
     def _checked_out(self) -> Connection:
@@ -178,22 +194,29 @@ class Database:
             # The pool's word for a server that closes each new connection at once.
             raise exc.DisconnectionError("no connection stayed open") from error
 
-    def statement(self, work: Callable[[Connection], T]) -> T:
+    def statement(self, work: Callable[[Connection], T], *, alone: bool = True) -> T:
         """Run `work`, which executes one statement, and return what it returned.
 
         It commits by itself: one round trip. Retries and exceptions are those of `transaction`.
         """
-        return self._with_retries(work)
+        return self._with_retries(work, alone)
 
-    def transaction(self, work: Callable[[Connection], T]) -> T:
+    def transaction(self, work: Callable[[Connection], T], *, alone: bool = True) -> T:
         """Run `work` in one transaction and return what it returned.
 
         A deadlock or a lock wait time-out rolls back and runs `work` again from the start, so it
-        must keep its effects to the connection. Any other exception rolls back and is raised.
+        must keep its effects to the connection. Work that is not `alone` is not run again after a
+        lock wait time-out: others, who do not need that lock, wait with it. Any other exception
+        rolls back and is raised.
         """
-        return self._with_retries(lambda connection: self._in_transaction(connection, work))
+        return self._with_retries(lambda connection: self._in_transaction(connection, work), alone)
 
-    def _with_retries(self, work: Callable[[Connection], T]) -> T:
+    def _with_retries(self, work: Callable[[Connection], T], alone: bool) -> T:
+        if self._threads is None:
+            return self._try_repeatedly(work, alone)
+        return handover.call(self._threads, lambda: self._try_repeatedly(work, alone))
+
+    def _try_repeatedly(self, work: Callable[[Connection], T], alone: bool) -> T:
         for tries in count():
             try:
                 with self.connect() as connection:
@@ -204,7 +227,7 @@ class Database:
                     raise
                 reason, retries = stopped_by
                 metrics.DATABASE_CONFLICTS.labels(reason=reason).inc()
-                if tries == retries:
+                if tries == retries or (error_code(error) == LOCK_WAIT and not alone):
                     raise
                 log.info("database %s: running the transaction again", reason)
             time.sleep(random.uniform(0, 0.02))  # noqa: S311 - apart from the other side of it
@@ -233,6 +256,11 @@ def error_code(error: exc.DBAPIError) -> int:
     """Return MySQL's number of the error; 0 where there is none."""
     arguments = getattr(error.orig, "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else 0
+
+
+def is_conflict(error: Exception) -> bool:
+    """Tell whether another transaction's lock was in the way."""
+    return isinstance(error, exc.DBAPIError) and error_code(error) in RETRYABLE
 
 
 def is_missing_table(error: Exception) -> bool:

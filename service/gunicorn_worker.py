@@ -1,27 +1,50 @@
-"""gunicorn's threaded worker, with JSON for its own errors, a graceful Ctrl-C, and threads for
-requests only, not for clients that send none."""
+"""gunicorn's threaded worker, with JSON for its own errors, a graceful Ctrl-C, and an event loop
+that serves requests itself.
+
+A request that has arrived as a whole is served on the event loop (`service.handover`). A thread is
+for what may have to wait for its client: a request that arrives in parts, an answer that does not
+fit into the socket, a connection to be closed.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
+import os
 import selectors
 import socket
 import struct
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
+from email.utils import formatdate
+from functools import lru_cache, partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
-from gunicorn import util
+from gunicorn import http, util
+from gunicorn.glogging import Logger
+from gunicorn.http import RequestParser
+from gunicorn.http.message import HeaderPolicy
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from service import request_id
+from service import handover, request_id
+from service.fair_accept import ConnectionCounts, Turn
 from service.runtime import Runtime
+from service.whole_request import Outbox, is_whole_request
 
 log = logging.getLogger(__name__)
+
+# Bytes. A larger request is a thread's.
+RECEIVE_SIZE = 65536
+# How often, in seconds, the master is told that the worker lives; it waits for much longer.
+NOTIFY_SECONDS = 1.0
+_KEPT: Future[bool] = Future()
+_KEPT.set_result(True)
+# The master imports this module before it forks.
+connection_counts = ConnectionCounts()
 
 # How long, in seconds, a thread waits for the next bytes of a request that has begun.
 READ_TIMEOUT = 5
@@ -33,6 +56,9 @@ class OrderServiceWorker(ThreadWorker):
     """Serves requests in threads; SIGQUIT and SIGINT stop it as gracefully as SIGTERM."""
 
     runtime: Runtime | None = None
+    _notified = -math.inf
+    _over_tls = False
+    _offered = False
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop the processor at once, while the last requests are answered."""
@@ -51,10 +77,49 @@ class OrderServiceWorker(ThreadWorker):
             self.alive = False
         return alive
 
+    def run(self) -> None:
+        """Serve until the end; this is the event loop of the process from now on."""
+        handover.start_loop(self.method_queue.defer)
+        self._over_tls = self.cfg.is_ssl
+        self._turn = Turn(connection_counts)
+        super().run()
+
+    def notify(self) -> None:
+        """Tell the master that this worker lives; once a second, not at each turn of the loop."""
+        now = time.monotonic()
+        if now - self._notified >= NOTIFY_SECONDS:
+            self._notified = now
+            super().notify()
+
+    def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
+        """Serve all requests that have arrived, after waiting for one."""
+        self._offered = False
+        super().wait_for_and_dispatch_events(timeout)
+        handover.end_turn()
+        if not self._offered:
+            self._turn.end()
+        self._tell_connections()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a connection that waits, unless another worker has fewer."""
+        self._offered = True
+        if self._turn.is_mine(self.nr_conns):
+            super().accept(listener)
+            self._tell_connections()
+
+    def _tell_connections(self) -> None:
+        if self.alive:
+            connection_counts.set(self.age, self.nr_conns)
+        else:
+            connection_counts.remove(self.age)
+
     def enqueue_req(self, conn: TConn) -> None:
-        """Give the connection a thread, but a new one only when its request begins to arrive."""
+        """Serve a request that has arrived; a new connection waits for its first bytes here."""
         if conn.initialized or conn.data_ready:
-            super().enqueue_req(conn)
+            if self._has_whole_request(conn):
+                handover.serve(partial(self._serve, conn), partial(self._end_request, conn))
+            else:
+                super().enqueue_req(conn)
             return
         timeout = struct.pack("ll", READ_TIMEOUT, 0)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
@@ -71,6 +136,77 @@ class OrderServiceWorker(ThreadWorker):
         would hold up everyone.
         """
         keep = super().handle(conn)
+        if not keep:
+            _linger(conn.sock)
+        return keep
+
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        # A body that was read needs no draining, with time-outs set on the socket.
+        reader = getattr(getattr(conn.parser, "mesg", None), "body", None)
+        if keepalive and getattr(getattr(reader, "reader", None), "length", None) == 0:
+            return True
+        kept: bool = super()._keepalive_after(conn, keepalive)  # type: ignore[misc] # unknown to it
+        return kept
+
+    def _has_whole_request(self, conn: TConn) -> bool:
+        """Read what is there; tell whether it is a whole request, so that serving never waits."""
+        if self._over_tls:
+            return False
+        if conn.parser is None:
+            conn.parser = http.get_parser(self.cfg, conn.sock, conn.client)
+            conn.initialized = True
+        if not isinstance(conn.parser, RequestParser):
+            return False
+        buffer = conn.parser.unreader.buf
+        buffer.seek(0, os.SEEK_END)
+        try:
+            if conn.sock.gettimeout() != 0:
+                conn.sock.setblocking(False)
+            buffer.write(conn.sock.recv(RECEIVE_SIZE))
+        except BlockingIOError:
+            pass  # the request came along with the one before
+        except OSError:
+            return False
+        return is_whole_request(buffer.getvalue())
+
+    def _serve(self, conn: TConn) -> tuple[bool, bytes]:
+        """Serve the request that has arrived; return whether to keep the connection, and the
+        answer."""
+        outbox = Outbox()
+        real, conn.sock = conn.sock, cast("socket.socket", outbox)
+        try:
+            keep = super().handle(conn)
+        finally:
+            conn.sock = real
+        return bool(keep), outbox.content()
+
+    def _end_request(self, conn: TConn, result: tuple[bool, bytes]) -> None:
+        keep, answer = result
+        try:
+            sent = conn.sock.send(answer) if answer else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            keep, sent = False, len(answer)
+        if keep and sent == len(answer):
+            parser = conn.parser
+            if isinstance(parser, RequestParser) and parser.unreader.buf.getvalue():
+                # The next request is there already; its turn is the loop's next.
+                self.method_queue.defer(self.finish_request, conn, _KEPT)
+            else:
+                self.finish_request(conn, _KEPT)
+            return
+        # A client that is slow to take its answer, or to close its side, has a thread wait for it.
+        ended = self.tpool.submit(self._send_rest, conn, answer[sent:], keep)
+        ended.add_done_callback(lambda it: self.method_queue.defer(self.finish_request, conn, it))
+
+    @staticmethod
+    def _send_rest(conn: TConn, rest: bytes, keep: bool) -> bool:
+        conn.sock.setblocking(True)
+        try:
+            conn.sock.sendall(rest)
+        except OSError:
+            keep = False
         if not keep:
             _linger(conn.sock)
         return keep
@@ -113,6 +249,33 @@ def write_json_error(sock: socket.socket, status_int: int, reason: str, mesg: st
     util.write_nonblock(sock, head.encode("latin-1") + body)
 
 
+@lru_cache(maxsize=1)
+def _date_of_second(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def http_date(timestamp: float | None = None) -> str:
+    """Return the time, by default now, as the header Date has it; made once a second."""
+    return _date_of_second(int(time.time() if timestamp is None else timestamp))
+
+
+def trusted_headers(_request: Any) -> tuple[dict[str, str], list[str]]:
+    """Return the headers by which a proxy may tell the scheme and more: none, whoever it is.
+
+    The settings have none either; gunicorn parses the peer's address on each request to find that.
+    """
+    return {}, []
+
+
 # gunicorn offers no setting for these.
 util.write_error = write_json_error
+util.http_date = http_date
+HeaderPolicy._peer_trusted_for_forwarded = trusted_headers  # type: ignore[attr-defined] # noqa: SLF001
 util.close_graceful = lambda sock, *_args, **_options: util.close(sock)
+
+
+class QuietLogger(Logger):
+    """gunicorn's logger without its access log: the service logs requests itself."""
+
+    def access(self, *_arguments: Any) -> None:
+        """Do nothing, not even collect what a line would hold."""

@@ -14,7 +14,7 @@ class DecimalJSONProvider(JSONProvider):
 
     def dumps(self, obj: Any, **_kwargs: Any) -> str:
         """Serialise to compact JSON."""
-        return str(simplejson.dumps(obj, use_decimal=True, separators=(",", ":")))
+        return str(_ENCODER.encode(obj))
 
     def loads(self, s: str | bytes, **_kwargs: Any) -> Any:
         """Parse strict JSON in UTF-8.
@@ -24,12 +24,7 @@ class DecimalJSONProvider(JSONProvider):
         """
         text = s.decode("utf-8") if isinstance(s, bytes) else s
         try:
-            return simplejson.loads(
-                text,
-                parse_float=_parse_decimal,
-                parse_constant=_refuse_constant,
-                object_pairs_hook=_unique_names,
-            )
+            return _DECODER.decode(text)
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
@@ -50,3 +45,12 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(names) != len(pairs):
         raise ValueError("a field name stands twice")
     return names
+
+
+# Made once: simplejson's own functions make one for each call.
+_ENCODER = simplejson.JSONEncoder(use_decimal=True, separators=(",", ":"))
+_DECODER = simplejson.JSONDecoder(
+    parse_float=_parse_decimal,
+    parse_constant=_refuse_constant,
+    object_pairs_hook=_unique_names,
+)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
-
-from pythonjsonlogger.json import JsonFormatter
 
 from service import request_id
 from service.config import Settings
@@ -41,6 +40,43 @@ def _plain(record: logging.LogRecord, key: str) -> str:
     return text if text.isprintable() else ascii(text)
 
 
+class JsonLineFormatter(logging.Formatter):
+    """One line of JSON. Each request writes one, so the time is made once a second only."""
+
+    _encode = json.JSONEncoder(default=str).encode
+
+    def __init__(self, release: str) -> None:
+        super().__init__(datefmt="%Y-%m-%dT%H:%M:%S%z")
+        self._release = release
+        self._second = (0, "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format the record, its traceback included."""
+        own = record.__dict__
+        line = {
+            "time": self.formatTime(record, self.datefmt),
+            "level": record.levelname,
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+            "release": self._release,
+        }
+        line.update((key, own[key]) for key in CONTEXT_KEYS if key in own)
+        if record.exc_info:
+            line["exc_info"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack_info"] = self.formatStack(record.stack_info)
+        return self._encode(line)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Format the record's time."""
+        second, text = self._second
+        if second != int(record.created):
+            second, text = int(record.created), super().formatTime(record, datefmt)
+            self._second = (second, text)
+        return text
+
+
 class SlowClientFilter(logging.Filter):
     """Makes one line of gunicorn's traceback for a client that does not finish its request."""
 
@@ -62,13 +98,7 @@ def logging_config(settings: Settings) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "filters": {"context": {"()": ContextFilter}, "slow_client": {"()": SlowClientFilter}},
         "formatters": {
-            "json": {
-                "()": JsonFormatter,
-                "fmt": "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s",
-                "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
-                "datefmt": "%Y-%m-%dT%H:%M:%S%z",
-                "static_fields": {"release": settings.release},
-            },
+            "json": {"()": JsonLineFormatter, "release": settings.release},
             "readable": {
                 "()": ReadableFormatter,
                 "fmt": "%(asctime)s %(levelname)-7s %(name)s: %(message)s",

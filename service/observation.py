@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import cache
 
 from flask import Flask, Response, g, request
+from prometheus_client import Counter, Histogram
 
 from service import metrics, request_id
 
@@ -28,20 +30,30 @@ def _end(response: Response) -> Response:
     response.headers[request_id.HEADER] = request_id.current.get() or request_id.choose(None)
     seconds = time.perf_counter() - g.started
     # The rule, not the path: the number of time series must not grow with the orders.
-    route = request.url_rule.rule if request.url_rule else "unknown"
-    method = request.method if request.url_rule else "unknown"
-    metrics.HTTP_REQUESTS.labels(method=method, route=route, status=response.status_code).inc()
-    metrics.HTTP_SECONDS.labels(method=method, route=route).observe(seconds)
+    rule, method, status = request.url_rule, request.method, response.status_code
+    requests, durations = (
+        _series(method, rule.rule, status) if rule else _series("unknown", "unknown", status)
+    )
+    requests.inc()
+    durations.observe(seconds)
     extra = {
-        "method": request.method,
+        "method": method,
         "path": request.path,
-        "status": response.status_code,
+        "status": status,
         "milliseconds": round(seconds * 1000, 2),
     }
     if "order_id" in g:
         extra["order_id"] = g.order_id
     log.info("request", extra=extra)
     return response
+
+
+@cache
+def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return (
+        metrics.HTTP_REQUESTS.labels(method=method, route=route, status=status),
+        metrics.HTTP_SECONDS.labels(method=method, route=route),
+    )
 
 
 def _forget(_error: BaseException | None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import re
-import uuid
 from contextvars import ContextVar
 
 HEADER = "X-Request-ID"
@@ -16,4 +16,4 @@ def choose(proposed: str | None) -> str:
     """Return the caller's id if it is sane, else a new one."""
     if proposed is not None and _SANE.fullmatch(proposed):
         return proposed
-    return uuid.uuid4().hex
+    return f"{random.getrandbits(128):032x}"

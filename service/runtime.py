@@ -10,6 +10,7 @@ from flask import Flask, current_app
 
 from service.config import Settings
 from service.database import Database
+from service.ordering import Ordering
 from service.processing.handlers import load_handler
 from service.processing.processor import POOL_SIZE, Processor
 
@@ -27,6 +28,7 @@ class Runtime:
 
     settings: Settings
     database: Database
+    ordering: Ordering
     serving: bool = False
     processor: Processor | None = None
 

@@ -36,7 +36,7 @@ def create_order() -> ResponseReturnValue:
     order = _new_order.load(json_object())
     g.order_id = order.order_id
     try:
-        acceptance = ordering.accept_order(runtime().database, order, _idempotency_key())
+        acceptance = runtime().ordering.accept(order, _idempotency_key())
     except KeyReused:
         raise ApiError(422, "This Idempotency-Key was used before with another payload.") from None
     headers = {"Idempotent-Replayed": "true"} if acceptance.replayed else {}
@@ -51,7 +51,7 @@ def create_order() -> ResponseReturnValue:
 @blueprint.get("/orders/<order_id>")
 def get_order(order_id: str) -> ResponseReturnValue:
     """Return an order's status, or the whole order with `?view=full`."""
-    view = _view_query.load(request.args)["view"]
+    view = _view_query.load(request.args)["view"] if request.query_string else "status"
     number = parse_integer(order_id, LARGEST_ID)
     if number is None:
         raise _not_found()
@@ -61,7 +61,7 @@ def get_order(order_id: str) -> ResponseReturnValue:
         if row is None:
             raise _not_found()
         return jsonify(_full_order.dump(row))
-    status = runtime().database.statement(lambda connection: dao.get_status(connection, number))
+    status = runtime().ordering.status(number)
     if status is None:
         raise _not_found()
     return {"order_id": number, "status": status}

@@ -12,15 +12,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, literal, select, update
+from sqlalchemy import (
+    Connection,
+    Float,
+    Integer,
+    Row,
+    Select,
+    bindparam,
+    case,
+    literal,
+    select,
+    update,
+)
 
 from service.database import utcnow
 from service.models import BY_OUTCOME, LAST_ERROR_LENGTH, Order, OrderStatus, OrderTotals
 
 # From this attempt on, an order whose workers died is only run alone: see `claim_orders`.
 ISOLATED_FROM_ATTEMPT = 3
+
+# How many times as many orders are looked at as are to be claimed: other processes claim, too.
+CANDIDATES = 4
 
 ClaimKey = tuple[int, int]
 
@@ -95,6 +110,56 @@ def claimable() -> Select[int, int, int]:
     )
 
 
+# Made once: to put a statement together costs more than to send it.
+#
+# The index is only read, without locks, and what it names is locked through the primary key. A
+# locking read of the index would hold the entries of the orders that are under way as well, and
+# with them the transactions that complete those. What another process has locked, or has taken
+# since the index was read, is passed by; so more is read than taken.
+_candidates = (
+    claimable().with_only_columns(Order.id).limit(bindparam("candidates", type_=Integer)).subquery()
+)
+LOCK_CLAIMABLE = (
+    select(
+        Order.id,
+        Order.fence,
+        Order.attempts,
+        Order.lease_owner,
+        Order.last_error,
+        Order.order_id,
+        Order.user_id,
+        Order.item_ids,
+        Order.total_amount,
+        Order.created_at,
+    )
+    .prefix_with("STRAIGHT_JOIN", dialect="mysql")
+    .select_from(_candidates.join(Order, Order.id == _candidates.c.id))
+    .where(Order.outcome.is_(None), Order.available_at <= utcnow())
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update(of=Order, skip_locked=True)
+)
+_LEASE = (
+    update(Order)
+    .where(Order.id.in_(bindparam("ids", expanding=True)))
+    .values(
+        lease_owner=bindparam("owner"),
+        fence=Order.fence + 1,
+        attempts=Order.attempts + 1,
+        available_at=utcnow(bindparam("lease_seconds", type_=Float)),
+        updated_at=utcnow(),
+    )
+)
+_ADD_TOTALS = (
+    update(OrderTotals)
+    .where(OrderTotals.slot == bindparam("to_slot"))
+    .values(
+        completed=OrderTotals.completed + bindparam("more_completed"),
+        failed=OrderTotals.failed + bindparam("more_failed"),
+        processing_microseconds=OrderTotals.processing_microseconds + bindparam("more_time"),
+    )
+)
+
+
 def has_claimable(connection: Connection) -> bool:
     """Tell whether there is an order to claim, without locking anything."""
     return connection.execute(claimable().limit(1)).first() is not None
@@ -115,31 +180,16 @@ def claim_orders(
     twice, the order may be what kills the workers, so it is claimed only when the process is
     `idle`, and alone: otherwise it would cost the orders beside it their attempts as well.
     """
-    query = claimable().add_columns(
-        Order.lease_owner,
-        Order.last_error,
-        Order.order_id,
-        Order.user_id,
-        Order.item_ids,
-        Order.total_amount,
-        Order.created_at,
-    )
-    rows = connection.execute(query.limit(limit).with_for_update(skip_locked=True)).all()
+    found = connection.execute(
+        LOCK_CLAIMABLE, {"limit": limit, "candidates": limit * CANDIDATES}
+    ).all()
+    rows: Sequence[Row[*tuple[Any, ...]]] = sorted(found, key=attrgetter("id"))
     spent = [row for row in rows if row.attempts >= max_attempts]
     _fail_exhausted(connection, spent)
     rows, isolate = _isolate([row for row in rows if row.attempts < max_attempts], idle=idle)
     if rows:
-        connection.execute(
-            update(Order)
-            .where(Order.id.in_([row.id for row in rows]))
-            .values(
-                lease_owner=owner,
-                fence=Order.fence + 1,
-                attempts=Order.attempts + 1,
-                available_at=utcnow(literal(lease_seconds)),
-                updated_at=utcnow(),
-            )
-        )
+        ids = [row.id for row in rows]
+        connection.execute(_LEASE, {"ids": ids, "owner": owner, "lease_seconds": lease_seconds})
     claims = [
         Claim(
             id=row.id,
@@ -186,7 +236,7 @@ def _fail_exhausted(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]
                 last_error=error,
             )
         )
-    _add_totals(connection, slot=0, failed=len(rows))
+    add_totals(connection, slot=0, failed=len(rows))
 
 
 def renew_leases(
@@ -223,7 +273,7 @@ def record_results(connection: Connection, results: Sequence[Result], slot: int)
             _end_attempt(connection, result, available_at=utcnow(literal(result.delay)))
     _give_back(connection, [result for result in valid if result.verdict is Verdict.GIVE_BACK])
     if completed or failed:
-        _add_totals(
+        add_totals(
             connection,
             slot=slot,
             completed=len(completed),
@@ -292,7 +342,7 @@ def _give_back(connection: Connection, results: Iterable[Result]) -> None:
         )
 
 
-def _add_totals(
+def add_totals(
     connection: Connection,
     *,
     slot: int,
@@ -300,14 +350,19 @@ def _add_totals(
     failed: int = 0,
     microseconds: int = 0,
 ) -> None:
+    """Add finished orders to the totals' row `slot`.
+
+    Raises:
+        LookupError: there is no such row.
+    """
     changed = connection.execute(
-        update(OrderTotals)
-        .where(OrderTotals.slot == slot)
-        .values(
-            completed=OrderTotals.completed + completed,
-            failed=OrderTotals.failed + failed,
-            processing_microseconds=OrderTotals.processing_microseconds + microseconds,
-        )
+        _ADD_TOTALS,
+        {
+            "to_slot": slot,
+            "more_completed": completed,
+            "more_failed": failed,
+            "more_time": microseconds,
+        },
     ).rowcount
     if changed != 1:
         raise LookupError(f"the row {slot} of order_totals is missing; restore it with zeros")

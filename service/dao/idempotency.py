@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from service.dao.multirow import MultiRowInsert
 from service.database import utcnow
 from service.models import IdempotencyKey
 
@@ -15,24 +19,46 @@ class KeyTaken(Exception):
     """The key was used before."""
 
 
-def insert_key(
-    connection: Connection, *, key_hash: bytes, payload_hash: bytes, order_id: int, status: int
-) -> None:
-    """Store a key with its answer; waits for a transaction that is storing the same key.
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key to store, with the answer to its order."""
+
+    key_hash: bytes
+    payload_hash: bytes
+    order_id: int
+    status: int
+
+
+_INSERT = MultiRowInsert(
+    insert(IdempotencyKey).values(
+        key_hash=bindparam("key_hash"),
+        payload_hash=bindparam("payload_hash"),
+        order_id=bindparam("order_id"),
+        status=bindparam("status"),
+        created_at=utcnow(),
+    )
+)
+
+
+def insert_keys(connection: Connection, keys: Collection[NewKey]) -> None:
+    """Store keys, all or none; waits for a transaction that is storing the same key.
+
+    They are stored in ascending order, so that two such statements never wait in a circle.
 
     Raises:
-        KeyTaken: it is stored already.
+        KeyTaken: one of them is stored already.
     """
+    rows = [
+        {
+            "key_hash": key.key_hash,
+            "payload_hash": key.payload_hash,
+            "order_id": key.order_id,
+            "status": key.status,
+        }
+        for key in sorted(keys, key=attrgetter("key_hash"))
+    ]
     try:
-        connection.execute(
-            insert(IdempotencyKey).values(
-                key_hash=key_hash,
-                payload_hash=payload_hash,
-                order_id=order_id,
-                status=status,
-                created_at=utcnow(),
-            )
-        )
+        _INSERT.execute(connection, rows)
     except IntegrityError:
         raise KeyTaken from None
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
+from service.dao.multirow import MultiRowInsert
 from service.database import utcnow
 from service.models import BY_OUTCOME, BY_USER, Order, OrderStatus, OrderTotals
 
@@ -29,19 +31,23 @@ class NewOrder:
     total_amount: Decimal
 
 
-_INSERT = insert(Order).values(
-    order_id=bindparam("order_id"),
-    user_id=bindparam("user_id"),
-    item_ids=bindparam("item_ids"),
-    total_amount=bindparam("total_amount"),
-    attempts=0,
-    fence=0,
-    available_at=utcnow(),
-    created_at=utcnow(),
-    updated_at=utcnow(),
+_INSERT = MultiRowInsert(
+    insert(Order).values(
+        order_id=bindparam("order_id"),
+        user_id=bindparam("user_id"),
+        item_ids=bindparam("item_ids"),
+        total_amount=bindparam("total_amount"),
+        attempts=literal_column("0"),
+        fence=literal_column("0"),
+        available_at=utcnow(),
+        created_at=utcnow(),
+        updated_at=utcnow(),
+    )
 )
 
-_STATUS = select(Order.status).where(Order.order_id == bindparam("order_id"))
+_STATUSES = select(Order.order_id, Order.status.label("status")).where(
+    Order.order_id.in_(bindparam("order_ids", expanding=True))
+)
 
 _FULL = select(
     Order.id,
@@ -65,30 +71,39 @@ _STATUS_FILTERS: dict[OrderStatus, tuple[ColumnElement[bool], ...]] = {
 }
 
 
-def insert_order(connection: Connection, order: NewOrder) -> None:
-    """Store a new order as Pending. The unique key decides whether it is new.
+def insert_orders(connection: Connection, orders: Collection[NewOrder]) -> None:
+    """Store new orders as Pending, all or none. The unique key decides whether they are new.
+
+    They are stored by ascending `order_id`, so that two such statements which have orders in
+    common wait for each other, and never in a circle.
 
     Raises:
-        DuplicateOrder: its `order_id` is taken; nothing was stored.
+        DuplicateOrder: the `order_id` of one of them is taken; nothing was stored.
     """
+    rows = [
+        {
+            "order_id": order.order_id,
+            "user_id": order.user_id,
+            "item_ids": order.item_ids,
+            "total_amount": order.total_amount,
+        }
+        for order in sorted(orders, key=attrgetter("order_id"))
+    ]
     try:
-        connection.execute(
-            _INSERT,
-            {
-                "order_id": order.order_id,
-                "user_id": order.user_id,
-                "item_ids": order.item_ids,
-                "total_amount": order.total_amount,
-            },
-        )
+        _INSERT.execute(connection, rows)
     except IntegrityError:
         raise DuplicateOrder from None
 
 
+def get_statuses(connection: Connection, order_ids: Collection[int]) -> dict[int, str]:
+    """Return the status of each of these orders that there is."""
+    rows = connection.execute(_STATUSES, {"order_ids": list(order_ids)})
+    return {row.order_id: row.status for row in rows}
+
+
 def get_status(connection: Connection, order_id: int) -> str | None:
     """Return the order's status, or None when there is no such order."""
-    status: str | None = connection.execute(_STATUS, {"order_id": order_id}).scalar()
-    return status
+    return get_statuses(connection, [order_id]).get(order_id)
 
 
 def get_order(connection: Connection, order_id: int) -> Row[*tuple[Any, ...]] | None:

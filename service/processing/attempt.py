@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 
 from service.dao.claims import Claim
 from service.processing.handlers import OrderTask
@@ -19,15 +20,16 @@ class Attempt:
     def __init__(self, claim: Claim, lease_ends: float) -> None:
         self.claim = claim
         self.lease_ends = lease_ends
+        self.claimed = time.monotonic()
         self.started: float | None = None
-        self._cancelled = threading.Event()
+        self._cancelled = False
         self._lock = threading.Lock()
         self._ended = False
 
     def begin(self) -> bool:
         """Note that the handler starts; False when it must not start any more."""
         with self._lock:
-            if self._ended or self._cancelled.is_set() or time.monotonic() >= self.lease_ends:
+            if self._ended or self._cancelled or time.monotonic() >= self.lease_ends:
                 return False
             self.started = time.monotonic()
             return True
@@ -41,7 +43,7 @@ class Attempt:
 
     def cancel(self) -> None:
         """Tell the handler that its result is not wanted any more."""
-        self._cancelled.set()
+        self._cancelled = True
 
     def task(self) -> OrderTask:
         """Return what the handler is given."""
@@ -54,7 +56,7 @@ class Attempt:
             created_at=claim.created_at,
             attempt=claim.attempt,
             idempotency_token=f"order-{claim.order_id}",
-            cancelled=self._cancelled.is_set,
+            cancelled=lambda: self._cancelled,
         )
 
 
@@ -65,15 +67,15 @@ class InFlight:
         self._attempts: set[Attempt] = set()
         self._changed = threading.Condition()
 
-    def add(self, attempt: Attempt) -> None:
-        """Put an attempt in."""
+    def add(self, attempts: Iterable[Attempt]) -> None:
+        """Put attempts in."""
         with self._changed:
-            self._attempts.add(attempt)
+            self._attempts.update(attempts)
 
-    def remove(self, attempt: Attempt) -> None:
-        """Take an attempt out."""
+    def remove(self, attempts: Iterable[Attempt]) -> None:
+        """Take attempts out."""
         with self._changed:
-            self._attempts.discard(attempt)
+            self._attempts.difference_update(attempts)
             self._changed.notify_all()
 
     def all(self) -> list[Attempt]:

@@ -11,6 +11,9 @@ from service.database import describe, is_unavailable
 from service.processing.attempt import Attempt, InFlight
 from service.processing.order_queue import OrderQueue
 
+# In seconds: orders are claimed ahead for much less, so their threads have become slow.
+LONGEST_WAIT = 1.0
+
 log = logging.getLogger(__name__)
 
 
@@ -19,7 +22,8 @@ class LeaseKeeper:
 
     An attempt whose lease was lost, or could not be renewed in time, is cancelled: its handler is
     told, and one that has not begun does not begin. `on_timeout` is called with each attempt
-    whose handler has run for longer than `handler_timeout` seconds, until it ends.
+    whose handler has run for longer than `handler_timeout` seconds, until it ends, and `on_waiting`
+    with each that has waited for a thread for longer than `LONGEST_WAIT`.
     """
 
     def __init__(
@@ -30,12 +34,14 @@ class LeaseKeeper:
         lease_seconds: float,
         handler_timeout: float,
         on_timeout: Callable[[Attempt], None],
+        on_waiting: Callable[[Attempt], None],
     ) -> None:
         self._orders = orders
         self._in_flight = in_flight
         self._lease_seconds = lease_seconds
         self._handler_timeout = handler_timeout
         self._on_timeout = on_timeout
+        self._on_waiting = on_waiting
         self._tick = min(1.0, lease_seconds / 10, handler_timeout / 4)
         self._stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
@@ -79,7 +85,10 @@ class LeaseKeeper:
                 attempt.cancel()
 
     def _end_slow(self) -> None:
-        limit = time.monotonic() - self._handler_timeout
+        now = time.monotonic()
         for attempt in self._in_flight.all():
-            if attempt.started is not None and attempt.started < limit:
+            if attempt.started is None:
+                if attempt.claimed < now - LONGEST_WAIT:
+                    self._on_waiting(attempt)
+            elif attempt.started < now - self._handler_timeout:
                 self._on_timeout(attempt)

@@ -7,10 +7,12 @@ import random
 import socket
 import uuid
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from service.config import Settings
 from service.dao import claims
-from service.dao.claims import Claim, ClaimedBatch, ClaimKey, Result
+from service.dao.claims import Claim, ClaimedBatch, ClaimKey, Result, Verdict
+from service.dao.completions import NotAllHeld, complete_all, complete_one
 from service.database import Database
 from service.models import OrderTotals
 
@@ -54,6 +56,17 @@ class OrderQueue:
 
     def record(self, results: Sequence[Result]) -> set[ClaimKey]:
         """Record the results; return the keys of the claims that were still held."""
+        if all(result.verdict is Verdict.COMPLETE for result in results):
+            with suppress(NotAllHeld):
+                self._complete_all(results)
+                return {result.claim.key for result in results}
         return self._database.transaction(
             lambda connection: claims.record_results(connection, results, self._slot)
         )
+
+    def _complete_all(self, results: Sequence[Result]) -> None:
+        if len(results) == 1 and self._database.statement(
+            lambda connection: complete_one(connection, results[0], self._slot)
+        ):
+            return
+        self._database.transaction(lambda connection: complete_all(connection, results, self._slot))

@@ -1,7 +1,7 @@
 """The processor: a pool of threads that takes orders from the database and hands them to the
 order handler.
 
-One thread claims orders (`_dispatch`), as many at once as there are idle workers; the workers run
+One thread claims orders (`_dispatch`), as many at once as the workers will soon begin; they run
 the handler; the recorder writes the results; the lease keeper keeps the claims alive meanwhile.
 No order is known only here: whatever dies, its lease ends and another process takes it up.
 """
@@ -18,12 +18,13 @@ from contextlib import suppress
 
 from service import metrics
 from service.config import Settings
-from service.dao.claims import ClaimedBatch, Result, Verdict
+from service.dao.claims import ISOLATED_FROM_ATTEMPT, ClaimedBatch, Result, Verdict
 from service.database import Database, describe, is_unavailable
 from service.models import OrderStatus
 from service.processing.attempt import Attempt, InFlight
+from service.processing.capacity import Capacity
 from service.processing.handlers import Handler
-from service.processing.leases import LeaseKeeper
+from service.processing.leases import LONGEST_WAIT, LeaseKeeper
 from service.processing.order_queue import OrderQueue
 from service.processing.recorder import Recorder
 from service.processing.retries import failure
@@ -67,11 +68,17 @@ class Processor:
             lease_seconds=settings.processor_lease_seconds,
             handler_timeout=settings.processor_handler_timeout_seconds,
             on_timeout=self._end_hanging,
+            on_waiting=self._give_back_delayed,
         )
         self._dispatcher = threading.Thread(target=self._dispatch, name="dispatcher", daemon=True)
         self._work: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._idle_workers = settings.processor_threads
+        self._capacity = Capacity(
+            settings.processor_threads,
+            # A process that dies costs each order that it holds an attempt, and only the third
+            # is made alone: see `service.dao.claims.claim_orders`.
+            may_claim_ahead=settings.processor_max_attempts >= ISOLATED_FROM_ATTEMPT,
+        )
         self._hanging_workers = 0
         self._woken = True
         self._isolate = False
@@ -171,12 +178,14 @@ class Processor:
         if self._stopping:
             return True
         alone = not self._isolate or len(self._in_flight) == 0
-        return alone and self._idle_workers > 0
+        return alone and self._capacity.wants_more()
 
     def _claim(self) -> None:
         with self._changed:
+            limit = self._capacity.room()
+            if limit <= 0:  # a handler was slow since `_has_room`
+                return
             woken, self._woken = self._woken, False
-            limit = self._idle_workers
         if not woken and not self._orders.has_claimable():
             return
         lease_ends = time.monotonic() + self._settings.processor_lease_seconds
@@ -184,12 +193,13 @@ class Processor:
         self._report(batch)
         with self._changed:
             self._isolate = batch.isolate
-            self._idle_workers -= len(batch.claims)
-            if batch.isolate or len(batch.claims) + len(batch.exhausted) == limit:
+            self._capacity.take(len(batch.claims))
+            found = len(batch.claims) + len(batch.exhausted)
+            if batch.isolate or found >= min(limit, self._settings.processor_threads):
                 self._woken = True  # there may be more
-        for claim in batch.claims:
-            attempt = Attempt(claim, lease_ends)
-            self._in_flight.add(attempt)
+        attempts = [Attempt(claim, lease_ends) for claim in batch.claims]
+        self._in_flight.add(attempts)
+        for attempt in attempts:
             self._work.put(attempt)
 
     @staticmethod
@@ -214,7 +224,7 @@ class Processor:
                 self._retire_worker()
                 return
             self._recorder.submit(attempt, result)
-            self._release_worker()
+            self._release_worker(attempt)
 
     def _run_handler(self, attempt: Attempt) -> Result:
         claim = attempt.claim
@@ -231,7 +241,7 @@ class Processor:
     def _drop(self, attempt: Attempt) -> None:
         # Its lease ended before the handler began, so the order is everybody's again.
         if attempt.end():
-            self._in_flight.remove(attempt)
+            self._in_flight.remove([attempt])
             self._release_worker()
 
     def _retire_worker(self) -> None:
@@ -239,10 +249,13 @@ class Processor:
         with self._changed:
             self._hanging_workers -= 1
 
-    def _release_worker(self) -> None:
+    def _release_worker(self, done: Attempt | None = None) -> None:
         with self._changed:
-            self._idle_workers += 1
-            self._changed.notify()
+            if done is not None and done.started is not None:
+                self._capacity.observe(time.monotonic() - done.started)
+            self._capacity.release()
+            if self._capacity.wants_more():
+                self._changed.notify()
 
     def _notice_change(self) -> None:
         if self._isolate:
@@ -271,6 +284,14 @@ class Processor:
             return
         self._start_worker()
         self._release_worker()
+
+    def _give_back_delayed(self, attempt: Attempt) -> None:
+        # The handler has become slow: let another process have what waits for a thread here.
+        if attempt.end():
+            self._recorder.submit(attempt, Result(attempt.claim, Verdict.GIVE_BACK))
+            with self._changed:
+                self._capacity.observe(LONGEST_WAIT)
+            self._release_worker()
 
     # The thread that calls stop.
 

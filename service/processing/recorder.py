@@ -18,7 +18,7 @@ from service.processing.order_queue import OrderQueue
 
 log = logging.getLogger(__name__)
 
-LARGEST_BATCH = 100
+LARGEST_BATCH = 500
 LONGEST_PAUSE = 1.0
 
 Entry = tuple[Attempt, Result]
@@ -100,16 +100,16 @@ class Recorder:
             exc_info=error,
             extra={"order_id": result.claim.order_id},
         )
-        self._in_flight.remove(attempt)
+        self._in_flight.remove([attempt])
         self._on_recorded()
 
     def _finish(self, batch: list[Entry], recorded: set[ClaimKey]) -> None:
-        for attempt, result in batch:
+        for _, result in batch:
             if result.claim.key in recorded:
                 _report(result)
             else:
                 _report_lost(result)
-            self._in_flight.remove(attempt)
+        self._in_flight.remove(attempt for attempt, _ in batch)
         self._on_recorded()
 
 

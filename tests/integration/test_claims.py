@@ -7,22 +7,25 @@ import subprocess
 import sys
 
 import pytest
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, make_url, select, text, update
 
 from service.dao.claims import (
+    LOCK_CLAIMABLE,
     Claim,
     ClaimedBatch,
     ClaimKey,
     Result,
     Verdict,
     claim_orders,
-    claimable,
     record_results,
     renew_leases,
 )
+from service.dao.completions import NotAllHeld, complete_all, complete_one
 from service.dao.orders import retry_failed
-from service.database import utcnow
+from service.database import Database, utcnow
 from service.models import Order
+from service.processing.order_queue import OrderQueue
+from tests.support.databases import settings_for
 from tests.support.inspection import Store
 from tests.support.service_process import REPOSITORY
 
@@ -186,15 +189,16 @@ def test_the_claim_uses_its_index_and_sorts_nothing(store: Store) -> None:
     store.run(
         lambda c: c.execute(update(Order).where(Order.order_id <= 450).values(outcome="Completed"))
     )
-    query = claimable().limit(8).with_for_update(skip_locked=True)
+    query = LOCK_CLAIMABLE.params(limit=8, candidates=32)
     dialect = store.database.engine.dialect
     sql = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
     if dialect.name == "mysql":
         store.run(lambda c: c.execute(text("ANALYZE TABLE orders")))
         plan = explain(store, f"EXPLAIN FORMAT=TREE {sql}")
         assert "ix_orders_outcome" in plan
+        assert "Single-row index lookup on orders using PRIMARY" in plan
         assert "Sort" not in plan
-        assert "Table scan" not in plan
+        assert "Table scan on orders" not in plan
     else:
         plan = explain(store, f"EXPLAIN QUERY PLAN {sql}")
         assert "USING INDEX ix_orders_outcome (outcome=?)" in plan
@@ -204,6 +208,87 @@ def test_the_claim_uses_its_index_and_sorts_nothing(store: Store) -> None:
 def explain(store: Store, sql: str) -> str:
     rows = store.run(lambda connection: connection.execute(text(sql)).all())
     return "\n".join(str(column) for row in rows for column in row)
+
+
+def test_completing_all_in_one_statement(store: Store) -> None:
+    store.add_orders([1, 2, 3])
+    claims = claim(store).claims
+    results = [
+        Result(held, Verdict.COMPLETE, microseconds=number * 10)
+        for number, held in enumerate(claims, 1)
+    ]
+    store.run(lambda connection: complete_all(connection, results[::-1], slot=2))
+    assert [store.order(number).processing_microseconds for number in (1, 2, 3)] == [10, 20, 30]
+    assert store.statuses() == dict.fromkeys((1, 2, 3), "Completed")
+    figures = store.statistics()
+    assert (figures.completed, figures.processing_microseconds) == (3, 60)
+
+
+def test_completing_one_in_one_statement(store: Store) -> None:
+    store.add_orders([1, 2])
+    first, second = claim(store).claims
+    done = Result(first, Verdict.COMPLETE, microseconds=10)
+    missing_totals = store.run(lambda connection: complete_one(connection, done, slot=99))
+    assert not missing_totals
+    in_one = store.run(lambda connection: complete_one(connection, done, slot=2))
+    assert in_one == (store.database.engine.dialect.name == "mysql")
+    assert not store.run(lambda connection: complete_one(connection, done, slot=2)), "only once"
+    figures = store.statistics()
+    assert (figures.completed, figures.processing_microseconds) == ((1, 10) if in_one else (0, 0))
+    assert store.order(1).status == ("Completed" if in_one else "Processing")
+    assert store.order(second.order_id).status == "Processing"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_queue_records_each_completion_once(store: Store, url: str, number: int) -> None:
+    store.add_orders(range(number))
+    results = [Result(each, Verdict.COMPLETE, microseconds=5) for each in claim(store).claims]
+    database = Database.open(make_url(url), 1)
+    orders = OrderQueue(database, settings_for(url))
+    assert orders.record(results) == {result.claim.key for result in results}
+    assert orders.record(results) == set()
+    figures = store.statistics()
+    assert (figures.completed, figures.processing_microseconds) == (number, 5 * number)
+    database.engine.dispose()
+
+
+def test_completing_all_is_completing_none_when_one_is_lost(store: Store, url: str) -> None:
+    store.add_orders([1, 2, 3])
+    lost = claim(store, 1, lease_seconds=0).claims[0]
+    held = claim(store, owner="b").claims
+    results = [Result(each, Verdict.COMPLETE, microseconds=5) for each in (lost, *held[1:])]
+    with pytest.raises(NotAllHeld):
+        store.run(lambda connection: complete_all(connection, results, slot=0))
+    assert set(store.statuses().values()) == {"Processing"}
+    assert store.statistics().completed == 0
+    # The queue then looks which ones count.
+    database = Database.open(make_url(url), 1)
+    orders = OrderQueue(database, settings_for(url))
+    assert orders.record(results) == {each.key for each in held[1:]}
+    assert orders.record(results) == set(), "a second time nothing counts"
+    assert store.statuses() == {1: "Processing", 2: "Completed", 3: "Completed"}
+    assert store.statistics().completed == 2
+    database.engine.dispose()
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("url", ["mysql"], indirect=True)
+def test_a_claim_holds_up_no_completion(store: Store) -> None:
+    store.add_orders([1, 2, 3])
+    held = claim(store, 2).claims
+    results = [Result(each, Verdict.COMPLETE) for each in held]
+    other = Store(store.database.engine.url.render_as_string(hide_password=False))
+
+    def claim_and_wait(connection: Connection) -> list[int]:
+        batch = claim_orders(
+            connection, owner="b", limit=9, lease_seconds=60, max_attempts=5, idle=True
+        )
+        other.run(lambda its: complete_all(its, results, slot=0))
+        return ids(batch.claims)
+
+    assert store.run(claim_and_wait) == [3]
+    assert store.statuses() == {1: "Completed", 2: "Completed", 3: "Processing"}
+    other.database.engine.dispose()
 
 
 @pytest.mark.mysql

@@ -84,6 +84,38 @@ def test_a_slow_handler_keeps_its_lease(
     assert store.order(1).processing_microseconds >= 4_000_000
 
 
+def test_a_slow_handler_holds_no_more_orders_than_it_has_threads(
+    tmp_path: Path, url: str, store: Store, calls: Calls
+) -> None:
+    store.add_orders(range(1, 21), user_id=Behaviour.SLOW)
+    environment = calls.environment | {"PROCESSOR_THREADS": 3, "SLOW_SECONDS": 0.2}
+    with Worker(tmp_path, url, **environment) as worker:
+        worker.start()
+        most = 0
+        while store.statistics().completed < 20:
+            most = max(most, store.statistics().processing)
+    # Those whose end is being recorded still count.
+    assert 3 <= most <= 6
+
+
+def test_orders_that_wait_for_a_slow_thread_are_given_to_others(
+    tmp_path: Path, url: str, store: Store, calls: Calls
+) -> None:
+    environment = calls.environment | {"PROCESSOR_THREADS": 2, "SLOW_SECONDS": 20}
+    store.add_orders(range(1, 401), user_id=Behaviour.FINE)
+    store.add_orders([1001, 1002], user_id=Behaviour.SLOW)
+    store.add_orders(range(2001, 2051), user_id=Behaviour.FINE)
+    with Worker(tmp_path, url, **environment) as one, Worker(tmp_path, url, **environment) as two:
+        one.start()
+        wait_until(
+            lambda: {1001, 1002} <= {call.order_id for call in calls.all()}, 20, "two slow orders"
+        )
+        two.start()
+        wait_until(lambda: store.statistics().completed == 450, 15, "the orders behind them")
+        assert store.statistics().processing == 2
+        one.kill9_group()
+
+
 def test_a_handler_that_raises_is_retried_with_backoff_then_fails(
     tmp_path: Path, url: str, store: Store, calls: Calls
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPResponse
 from pathlib import Path
@@ -115,6 +117,27 @@ def test_a_double_slash_needs_credentials(server: Server) -> None:
     answer, body = send(server, b"GET //orders HTTP/1.1\r\n" + HOST + b"\r\n")
     assert answer.status == 401
     assert_json_error(answer, body)
+
+
+def test_many_requests_at_once(server: Server) -> None:
+    ping = b"GET /ping HTTP/1.1\r\n" + HOST + b"\r\n"
+    post = POST + b"Content-Length: 2\r\n\r\n{}"
+    requests = [ping, post] * 1000
+    answers: Counter[int] = Counter()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        sender = threading.Thread(target=connection.sendall, args=(b"".join(requests),))
+        sender.start()
+        with connection.makefile("rb") as received:
+            for _ in requests:
+                answers[int(received.readline().split()[1])] += 1
+                length = 0
+                while (line := received.readline()) != b"\r\n":
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                received.read(length)
+        sender.join(10)
+    assert answers == {200: 1000, 400: 1000}
+    assert "Traceback" not in server.log
 
 
 def test_http_1_0(server: Server) -> None:

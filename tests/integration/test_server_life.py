@@ -89,3 +89,47 @@ def test_ctrl_c_reaches_all_processes_at_once(server: Server) -> None:
     os.killpg(server.popen.pid, signal.SIGINT)
     assert server.popen.wait(10) == 0
     assert "Traceback" not in server.log
+
+
+def connections_of(pid: int, port: int) -> int:
+    """Count the process's open connections on that port of the server."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    established = "01"
+    ours = {
+        f"socket:[{row[9]}]"
+        for row in rows
+        if int(row[1].partition(":")[2], 16) == port and row[3] == established
+    }
+    return sum(str(path.readlink()) in ours for path in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_connections_are_left_to_the_worker_that_has_fewer(tmp_path: Path, sqlite_url: str) -> None:
+    """One that hangs is not waited for, and gets its share when it is back."""
+    ping = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    with (
+        Server(tmp_path, sqlite_url, WEB_CONCURRENCY=2, PROCESSOR_THREADS=0) as server,
+        ExitStack() as stack,
+    ):
+        server.start()
+        wait_until(lambda: len(server.workers()) == 2, 10, "the second worker")
+        workers = server.workers()
+
+        def connect_and_count(times: int) -> dict[int, int]:
+            for _ in range(times):
+                assert b"200 OK" in connect(server, stack, ping).recv(4096)
+            return {pid: connections_of(pid, server.port) for pid in workers}
+
+        wait_until(lambda: all(connect_and_count(1).values()), 10, "connections of both")
+        for hanging, other in (workers, reversed(workers)):
+            before = connect_and_count(0)
+            os.kill(hanging, signal.SIGSTOP)
+            stopped = connect_and_count(10)
+            assert stopped == {hanging: before[hanging], other: before[other] + 10}
+            os.kill(hanging, signal.SIGCONT)
+            # Some may go to the other one until this one has woken up.
+            wait_until(lambda: connect_and_count(1)[hanging] > before[hanging], 10, "its return")  # noqa: B023
+            counts = connect_and_count(0)
+            behind = counts[other] - counts[hanging]
+            evened = connect_and_count(max(behind, 0))
+            assert abs(evened[other] - evened[hanging]) <= 5, evened

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import Connection, exc, make_url, select, text, update
 
+from service.config import Settings
 from service.database import Database
 from service.models import OrderTotals
 
@@ -158,3 +159,16 @@ def test_any_other_error_rolls_back(database: Database) -> None:
     # The connection went back to the pool in good order.
     database.transaction(lambda connection: add_failed(connection, 2))
     assert database.statement(failed) == {2: 1}
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("chosen", ["", "?ssl_disabled=false"])
+def test_a_connection_inside_the_host_is_encrypted_when_asked_only(
+    mysql_url: str, chosen: str
+) -> None:
+    settings = Settings.from_environment({"DATABASE_URL": mysql_url + chosen})
+    opened = Database.open(settings.database_url, 1)
+    cipher = text("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+    with opened.connect() as connection:
+        assert bool(connection.execute(cipher).one()[1]) == bool(chosen)
+    opened.engine.dispose()

@@ -41,10 +41,15 @@ def docker_available() -> str | None:
         _docker("version")
     except MySQLServerError as error:
         return f"no Docker engine answers: run `make lab` ({error})"
+    return image_missing(IMAGE)
+
+
+def image_missing(image: str) -> str | None:
+    """Tell that the engine lacks the image, or None if it has it."""
     try:
-        _docker("image", "inspect", IMAGE)
+        _docker("image", "inspect", image)
     except MySQLServerError:
-        return f"the image {IMAGE} is missing: run `make lab`"
+        return f"the image {image} is missing: run `make lab`"
     return None
 
 
@@ -65,6 +70,7 @@ class MySQLServer:
     def start(cls, name: str | None = None, extra_args: Sequence[str] = ()) -> Self:
         """Start a server on a fresh volume and wait until it takes the application's user."""
         server = cls(name or f"orders-mysql-{secrets.token_hex(4)}", free_port())
+        # A name that is in use is somebody else's server: nothing to close.
         server._create(extra_args)
         try:
             server.start_again()
@@ -186,17 +192,19 @@ class MySQLServer:
     def _create(self, server_args: Sequence[str]) -> None:
         # An init process as number 1 lets mysqld itself be killed from inside, and
         # passwords in the environment stay out of process lists.
+        network, listening = self._network()
         _docker(
             "create",
             "--init",
             "--restart=no",
             f"--name={self.name}",
-            f"--publish={self.host}:{self.port}:3306",
+            *network,
             "--env=MYSQL_ROOT_PASSWORD",
             "--env=MYSQL_USER",
             "--env=MYSQL_PASSWORD",
             IMAGE,
             *SERVER_ARGS,
+            *listening,
             *server_args,
             env={
                 "MYSQL_ROOT_PASSWORD": self.root_password,
@@ -204,6 +212,10 @@ class MySQLServer:
                 "MYSQL_PASSWORD": self.password,
             },
         )
+
+    def _network(self) -> tuple[list[str], list[str]]:
+        """Return what makes the server reachable: Docker's options and mysqld's."""
+        return [f"--publish={self.host}:{self.port}:3306"], []
 
     def _connect(
         self, user: str, password: str, **options: Any

@@ -25,12 +25,15 @@ AUTHORIZATION = urllib3.make_headers(basic_auth="admin:securepassword")
 
 
 class Process:
-    """A process group of the service, from its start to its end; its output is in `log`."""
+    """A process group of the service, from its start to its end; its output is in `log`.
+
+    The program is one of this environment's, or has an absolute path.
+    """
 
     def __init__(self, arguments: list[str], directory: Path, environment: Mapping[str, str]):
         self._arguments = [str(BIN / arguments[0]), *arguments[1:]]
         self._environment = {"PATH": os.environ["PATH"], "HOME": str(directory), **environment}
-        self._log_path = directory / f"{arguments[0]}-{time.monotonic_ns()}.log"
+        self._log_path = directory / f"{Path(arguments[0]).name}-{time.monotonic_ns()}.log"
         self._popen: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
@@ -141,17 +144,23 @@ class Worker(Process):
 class Client:
     """An HTTP client that neither retries nor follows redirects; safe to share by threads."""
 
+    authorization = AUTHORIZATION
+
     def __init__(self, port: int, connections: int = 64):
         self._pool = urllib3.HTTPConnectionPool(
             "127.0.0.1", port, maxsize=connections, retries=False, timeout=30
         )
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._pool.close()
+
     def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
         """GET with the right credentials."""
-        return self._pool.request("GET", path, headers=AUTHORIZATION | headers, redirect=False)
+        return self._pool.request("GET", path, headers=self.authorization | headers, redirect=False)
 
     def post(self, body: object, **headers: str) -> urllib3.BaseHTTPResponse:
         """POST the body as JSON to /orders, with the right credentials."""
         return self._pool.request(
-            "POST", "/orders", json=body, headers=AUTHORIZATION | headers, redirect=False
+            "POST", "/orders", json=body, headers=self.authorization | headers, redirect=False
         )

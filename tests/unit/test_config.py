@@ -14,6 +14,7 @@ VALID = [
     ("APP_ENV", "app_env", "development", "development"),
     ("AUTH_USERNAME", "auth_username", "jürgen", "jürgen"),
     ("AUTH_PASSWORD", "auth_password", "pa:ss word", "pa:ss word"),
+    ("AUTH_PASSWORD_PREVIOUS", "auth_password_previous", "the one before", "the one before"),
     ("PORT", "port", "1", 1),
     ("PORT", "port", "65535", 65535),
     ("WEB_CONCURRENCY", "web_concurrency", "4", 4),
@@ -87,12 +88,38 @@ def test_an_empty_variable_is_none(name: str) -> None:
     assert Settings.from_environment({name: "", f"{name}_FILE": ""}) == Settings()
 
 
+def test_an_empty_file_holds_no_previous_password(tmp_path: Path) -> None:
+    (tmp_path / "previous").write_text("\n")
+    environment = {"AUTH_PASSWORD_PREVIOUS_FILE": str(tmp_path / "previous")}
+    assert Settings.from_environment(environment) == Settings()
+
+
 @pytest.mark.parametrize("text", [MYSQL, "mysql+pymysql://u@h/d", "sqlite:////var/lib/orders.db"])
 def test_database_urls(text: str, tmp_path: Path) -> None:
     (tmp_path / "url").write_text(text)
     for environment in ({"DATABASE_URL": text}, {"DATABASE_URL_FILE": str(tmp_path / "url")}):
         url = Settings.from_environment(environment).database_url
         assert url.render_as_string(hide_password=False) == text
+
+
+@pytest.mark.parametrize(
+    ("address", "encrypted"),
+    [
+        ("db.example/d", True),
+        ("db.example/d?ssl_disabled=true", False),
+        ("127.0.0.1:3306/d", False),
+        ("[::1]/d", False),
+        ("localhost/d", False),
+        ("db.example/d?unix_socket=/run/mysqld.sock", False),
+        ("127.0.0.1/d?ssl_disabled=false", True),
+        ("127.0.0.1/d?ssl_ca=/etc/ca.pem", True),
+    ],
+)
+def test_connections_are_encrypted_unless_they_stay_inside_the_host(
+    address: str, encrypted: bool
+) -> None:
+    url = Settings.from_environment({"DATABASE_URL": f"mysql+pymysql://u@{address}"}).database_url
+    assert url.query.get("ssl_disabled") == (None if encrypted else "true")
 
 
 def test_the_webhook_handler_by_its_alias() -> None:

@@ -76,6 +76,8 @@ INVALID = [
             "sqlite:///:memory:",
         )
     ],
+    ("DATABASE_URL", "mysql+pymysql://u@h/d?ssl_disabled=no", "true or false"),
+    ("DATABASE_URL", "mysql+pymysql://u@h/d?ssl_disabled=true&ssl_ca=ca.pem", "one of them"),
 ]
 
 
@@ -174,9 +176,10 @@ def test_production_takes_it_from_a_file(tmp_path: Path) -> None:
     assert Settings.from_environment(environment).auth_password == SECRET
 
 
-def test_production_refuses_the_default_credentials() -> None:
-    message = problem_of(PRODUCTION | {"AUTH_PASSWORD": "securepassword"})
-    assert message.startswith("AUTH_PASSWORD")
+@pytest.mark.parametrize("name", ["AUTH_PASSWORD", "AUTH_PASSWORD_PREVIOUS"])
+def test_production_refuses_the_default_credentials(name: str) -> None:
+    message = problem_of(PRODUCTION | {name: "securepassword"})
+    assert message.startswith(f"{name} ")
     assert "default" in message
 
 
@@ -199,6 +202,7 @@ def test_the_webhook_handler_needs_it(name: str, handler: str) -> None:
 @pytest.mark.parametrize("show", [repr, str])
 def test_no_secret_is_shown(show: object) -> None:
     environment = PRODUCTION | {
+        "AUTH_PASSWORD_PREVIOUS": SECRET,
         "WEBHOOK_SECRET": SECRET,
         "WEBHOOK_URL": f"https://user:{SECRET}@shop.example/",
     }

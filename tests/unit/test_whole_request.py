@@ -1,0 +1,47 @@
+"""Which requests the event loop serves itself: whole ones, of the usual kind."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.whole_request import is_whole_request
+
+GET = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /orders HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GET + b"\r\n",
+        GET + b"\r\n" + GET,
+        POST + b"Content-Length: 4\r\n\r\nbody",
+        POST + b"content-length:4\r\nX: y\r\n\r\nbody" + GET,
+        POST + b"CONTENT-LENGTH: 0 \r\n\r\n",
+        GET + b"X-Content-Length: 9\r\n\r\n",
+    ],
+)
+def test_whole(data: bytes) -> None:
+    assert is_whole_request(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        GET,
+        GET + b"\r",
+        POST + b"Content-Length: 5\r\n\r\nbody",
+        POST + b"Content-Length: 4\r\nContent-Length: 4\r\n\r\nbody",
+        POST + b"Content-Length: +4\r\n\r\nbody",
+        POST + b"Content-Length: 0x4\r\n\r\nbody",
+        POST + b"Content-Length: 99999999\r\n\r\nbody",
+        POST + b"Content-Length:\r\n\r\nbody",
+        POST + b"Content-Length : 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\nbody",
+        GET + b"Upgrade: websocket\r\n\r\n",
+    ],
+)
+def test_not_whole_or_not_usual(data: bytes) -> None:
+    assert not is_whole_request(data)
