@@ -6,10 +6,12 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check -qq install
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
 SCAN := $(VENV)/scan
+PLAYBOOKS = $(filter-out inventory%,$(notdir $(wildcard deploy/ansible/*.yml)))
+BENCH := $(VENV)/bench
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock lab clean
+.PHONY: help run test lint format lock lab bench clean
 
 help: ## Say what each target does.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -27,6 +29,9 @@ lint: $(VENV)/.dev $(SCAN)/.done ## Run linters, the formatter's check and the t
 	@$(BIN)/mypy
 	@$(BIN)/shellcheck $(SCRIPTS)
 	@$(BIN)/yamllint --strict .
+	@cd deploy/ansible && export PATH="$(abspath $(BIN)):$$PATH" \
+		ANSIBLE_INVENTORY=inventory.example.yml && ansible-lint -q && \
+		ansible-playbook --syntax-check $(PLAYBOOKS) >/dev/null
 	@$(BIN)/hadolint Dockerfile
 	@$(SCAN)/bin/checkov --quiet --compact --skip-download --framework dockerfile --file Dockerfile
 
@@ -36,11 +41,17 @@ format: $(VENV)/.dev ## Format the code and mend what the linter can mend.
 lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml; LOCK_ARGS=--upgrade takes newer ones.
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) --group fast -o requirements-fast.txt
-	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --group deploy -c requirements.txt -o requirements-deploy.txt
+	$(LOCK) --group dev -c requirements.txt -c requirements-deploy.txt -o requirements-dev.txt
 	$(LOCK) --group scan -o requirements-scan.txt
+	$(LOCK) --group bench -o requirements-bench.txt
 
 lab: ## Prepare a Docker engine and the images that the tests need.
 	@tests/lab/lab.sh
+
+bench: $(VENV)/.run $(BENCH)/.done ## Measure the service beside its peers. QUICK=1 takes under three minutes.
+	@bench/packages.sh
+	@$(BENCH)/bin/python -m bench $(if $(QUICK),--quick) $(ARGS)
 
 clean: ## Remove the environment and the caches; the database in instance/ stays.
 	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -63,9 +74,9 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@
 
-$(SCAN)/.done: requirements-scan.txt | $(VENV)/bin/python
-	@echo "Installing the scanners into $(SCAN) ..."
-	@$(PYTHON) -m venv $(SCAN)
-	@$(SCAN)/bin/python -m pip --disable-pip-version-check -qq install --require-hashes \
-		-r requirements-scan.txt
+# $(SCAN) and $(BENCH): environments of their own.
+$(VENV)/%/.done: requirements-%.txt | $(VENV)/bin/python
+	@echo "Installing $< into $(@D) ..."
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check -qq install --require-hashes -r $<
 	@touch $@

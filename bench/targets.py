@@ -1,0 +1,126 @@
+"""What the service is to reach: ratios of what one run has measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench.measurements import DEADLOCK_ERRORS, Case, Figure, Results, divide
+from bench.options import REQUEST_NAMES, STORED, TARGET_CONNECTIONS
+
+UNITS = {"rate": "/s", "p99": " ms"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A line of the report: the ratio, its spread over the rounds, and what it is made of."""
+
+    what: str
+    ratio: Figure
+    target: float
+    at_most: bool
+    medians: str
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target is reached."""
+        if self.at_most:
+            return self.ratio.median <= self.target
+        return self.ratio.median >= self.target
+
+
+@dataclass(frozen=True)
+class Target:
+    """One ratio of two cases that is to be reached."""
+
+    what: str
+    above: Case
+    below: Case
+    figure: str
+    limit: float
+    at_most: bool = False
+
+    def judge(self, results: Results) -> Verdict | None:
+        """Return the verdict, or None when one of the two was not measured."""
+        if not {self.above, self.below} <= set(results.samples):
+            return None
+        unit = UNITS[self.figure]
+        medians = " to ".join(
+            f"{results.figure(case, self.figure).median:,.{0 if unit == '/s' else 1}f}{unit}"
+            for case in (self.above, self.below)
+        )
+        ratio = results.ratio(self.above, self.below, self.figure)
+        return Verdict(self.what, ratio, self.limit, self.at_most, medians)
+
+
+def _post(peer: str) -> Case:
+    return Case("post", peer, TARGET_CONNECTIONS)
+
+
+def _get(peer: str) -> Case:
+    return Case("get", peer, TARGET_CONNECTIONS, STORED)
+
+
+def _processing(peer: str, processes: int) -> Case:
+    return Case("processing", peer, processes=processes)
+
+
+TARGETS = (
+    Target("POST to naive", _post("service"), _post("naive"), "rate", 7.0),
+    Target("POST to FastAPI", _post("service"), _post("fastapi"), "rate", 1.15),
+    Target("POST's p99 to FastAPI's", _post("service"), _post("fastapi"), "p99", 0.7, at_most=True),
+    Target("POST to mysqlslap", _post("service"), _post("mysqlslap"), "rate", 0.35),
+    Target("GET one to FastAPI", _get("service"), _get("fastapi"), "rate", 1.0),
+    Target("GET one to naive", _get("service"), _get("naive"), "rate", 3.5),
+    Target(
+        "processed to Celery, 1 process each",
+        _processing("service", 1),
+        _processing("celery", 1),
+        "rate",
+        3.0,
+    ),
+    Target(
+        "processed by 4 processes to by 1",
+        _processing("service", 4),
+        _processing("service", 1),
+        "rate",
+        1.0,
+    ),
+)
+
+
+def judge(results: Results, sizes: tuple[int, ...]) -> Iterator[Verdict]:
+    """Yield the verdicts on all that was measured."""
+    for target in TARGETS:
+        if (verdict := target.judge(results)) is not None:
+            yield verdict
+    if (errors := results.counts.get(DEADLOCK_ERRORS)) is not None:
+        yield Verdict(DEADLOCK_ERRORS, Figure(errors, errors, errors), 0, at_most=True, medians="")
+    yield from _growth(results, min(sizes), max(sizes))
+    yield from _memory(results)
+
+
+def _growth(results: Results, few: int, many: int) -> Iterator[Verdict]:
+    for kind, name in REQUEST_NAMES.items():
+        # Time is the inverse of throughput, so the many are below.
+        above, below = (
+            Case(f"growth {kind}", "service", TARGET_CONNECTIONS, stored) for stored in (few, many)
+        )
+        what = f"{name}: time with {many:,} stored to {few:,}"
+        verdict = Target(what, above, below, "rate", 1.2, at_most=True).judge(results)
+        if verdict is not None:
+            yield verdict
+
+
+def _memory(results: Results) -> Iterator[Verdict]:
+    if not results.memory:
+        return
+    few, many = min(results.memory), max(results.memory)
+    ratio = divide(results.memory[many], results.memory[few])
+    yield Verdict(
+        what=f"resident memory after {many:,} orders to {few:,}",
+        ratio=Figure(ratio, ratio, ratio),
+        target=1.1,
+        at_most=True,
+        medians=f"{results.memory[many]:.1f} MiB to {results.memory[few]:.1f} MiB",
+    )
