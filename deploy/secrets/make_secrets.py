@@ -1,68 +1,27 @@
-"""Makes the stack's secrets, once: what is there stays.
+"""Makes the stack's secrets, once: what is there stays, unless a change of it is asked for.
 
 Each folder below /volumes is a volume that only its reader mounts, so no container sees another
 one's secrets. Passwords are made here and nowhere else; the files that hold them in another form
-(an URL, SQL, a client's options) are written anew at each run.
+(an URL, SQL, a client's options) follow them.
 """
 
 from __future__ import annotations
 
+import argparse
 import ipaddress
 import os
 import secrets
 import sys
 from pathlib import Path
 
-from users import NAMES, client_cnf, database_url, users_sql
+import database_secrets
+from files import SERVICE, keep_or_make, read, say, write
 
-VOLUMES = Path(os.environ.get("VOLUMES", "/volumes"))
-MYSQL = VOLUMES / "mysql"
-MIGRATE = VOLUMES / "migrate"
-SERVICE = VOLUMES / "service"
 # Files of the user's, or /dev/null.
 OWN = Path(os.environ.get("OWN_SECRETS", "/run/own"))
-MYSQL_GROUP = int(os.environ.get("MYSQL_GROUP", "999"))
 DEVELOPMENT_PASSWORD = "securepassword"  # noqa: S105 - the documented development default
-
-
-def say(text: str) -> None:
-    """Tell the reader of `docker compose logs secrets`."""
-    sys.stdout.write(f"secrets: {text}\n")
-
-
-def write(path: Path, text: str, group: int | None = None) -> None:
-    """Put the text in place as a whole, readable by its owner and the group only."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    new.touch(mode=0o600)
-    new.write_text(text, encoding="utf-8")
-    if group is not None:
-        os.chown(new, -1, group)
-        new.chmod(0o440)
-    new.replace(path)
-
-
-def keep_or_make(path: Path, group: int | None = None) -> str:
-    """Return the password in the file; make one where there is none."""
-    if path.exists():
-        return path.read_text(encoding="utf-8").strip()
-    password = secrets.token_urlsafe(24)
-    write(path, password, group)
-    say(f"made {path.name}")
-    return password
-
-
-def make_database_secrets() -> None:
-    """Make the passwords of MySQL's accounts, and what MySQL and its clients read."""
-    MYSQL.chmod(0o750)
-    os.chown(MYSQL, -1, MYSQL_GROUP)
-    keep_or_make(MYSQL / "root_password", MYSQL_GROUP)
-    passwords = {name: keep_or_make(MYSQL / f"{name}_password", MYSQL_GROUP) for name in NAMES}
-    write(MYSQL / "users.sql", users_sql(passwords), MYSQL_GROUP)
-    for name in ("service", "backup"):
-        write(MYSQL / f"{name}.cnf", client_cnf(name, passwords[name]), MYSQL_GROUP)
-    write(MIGRATE / "database_url", database_url("migrator", passwords["migrator"]))
-    write(SERVICE / "database_url", database_url("service", passwords["service"]))
+API_PASSWORD = SERVICE / "auth_password"
+PREVIOUS_API_PASSWORD = SERVICE / "auth_password_previous"
 
 
 def own(name: str) -> str:
@@ -98,39 +57,76 @@ def is_loopback(address: str) -> bool:
         )
 
 
-def make_api_password(bind_address: str, username: str) -> None:
+def make_api_password(*, overlap: bool) -> None:
     """Decide on the API's password: the user's, the one made before, or a new one.
 
     The development default serves only while nothing but this host can reach the service.
+
+    Args:
+        overlap: whether a password that the user's replaces is accepted on.
     """
-    path = SERVICE / "auth_password"
-    kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    bind_address = os.environ.get("BIND_ADDRESS") or "127.0.0.1"
+    username = os.environ.get("AUTH_USERNAME") or "admin"
+    kept = read(API_PASSWORD)
     only_this_host = is_loopback(bind_address)
     how_to_read = "docker compose exec app cat /run/secrets/auth_password"
-    if brought := own(path.name):
-        write(path, brought)
+    if brought := own(API_PASSWORD.name):
+        if overlap and brought != kept:
+            accept_on(kept)
+        write(API_PASSWORD, brought)
         say(f"the API's user is {username}, with the password of AUTH_PASSWORD_FILE")
     elif kept not in ("", DEVELOPMENT_PASSWORD):
+        write(API_PASSWORD, kept)
         say(f"the API's user is {username}; its password: {how_to_read}")
     elif only_this_host:
-        write(path, DEVELOPMENT_PASSWORD)
+        write(API_PASSWORD, DEVELOPMENT_PASSWORD)
         say(f"the API's user is {username}:{DEVELOPMENT_PASSWORD}, only while on {bind_address}")
     else:
-        path.unlink(missing_ok=True)
-        keep_or_make(path)
+        write(API_PASSWORD, secrets.token_urlsafe(24))
         say(f"the API's user is {username}; its password: {how_to_read}")
-    default = path.read_text(encoding="utf-8") == DEVELOPMENT_PASSWORD
-    write(SERVICE / "app_env", "development" if default else "production")
+    write(PREVIOUS_API_PASSWORD, read(PREVIOUS_API_PASSWORD))
+    development = only_this_host and read(API_PASSWORD) == DEVELOPMENT_PASSWORD
+    write(SERVICE / "app_env", "development" if development else "production")
+
+
+def change_api_password() -> None:
+    """Make a new password of the API's, once, until the one before is accepted no longer."""
+    kept, previous = read(API_PASSWORD), read(PREVIOUS_API_PASSWORD)
+    if previous not in ("", kept):
+        say("the API's password has been changed already, and the one before is still accepted")
+        return
+    accept_on(kept)
+    write(API_PASSWORD, secrets.token_urlsafe(24))
+
+
+def accept_on(password: str) -> None:
+    """Have the service accept this password beside the one that replaces it."""
+    write(PREVIOUS_API_PASSWORD, "" if password == DEVELOPMENT_PASSWORD else password)
 
 
 def main() -> None:
-    """Make what is missing."""
+    """Make what is missing, and change what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--overlap", action="store_true", help="accept a replaced API password on")
+    change = parser.add_mutually_exclusive_group()
+    change.add_argument("--change-api", action="store_true", help="make a new API password")
+    change.add_argument("--retire-api", action="store_true", help="end the API's former password")
+    change.add_argument("--prepare-database", action="store_true", help="make the next passwords")
+    change.add_argument("--commit-database", action="store_true", help="use the next passwords")
+    given = parser.parse_args()
     os.umask(0o077)
-    make_database_secrets()
+    if given.commit_database:
+        database_secrets.commit_change()
+    else:
+        database_secrets.make()
+    if given.prepare_database:
+        database_secrets.prepare_change()
     make_webhook_secret()
-    make_api_password(
-        os.environ.get("BIND_ADDRESS") or "127.0.0.1", os.environ.get("AUTH_USERNAME") or "admin"
-    )
+    if given.change_api:
+        change_api_password()
+    if given.retire_api:
+        write(PREVIOUS_API_PASSWORD, "")
+    make_api_password(overlap=given.overlap)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 DATABASE = "orders"
+ROOT = "root"
 
 # A mysqld init file holds one statement a line; these are run again at each start.
 _GRANTS = {
@@ -19,26 +20,65 @@ _GRANTS = {
     ),
 }
 NAMES = tuple(_GRANTS)
+# Passwords are changed on this server alone: a binary log that is replayed elsewhere, or later,
+# must not bring one back.
+_UNLOGGED = "SET SESSION sql_log_bin = 0;"
 
 
 def users_sql(passwords: Mapping[str, str]) -> str:
-    """Return the statements that make the database and its accounts what they should be."""
+    """Return the statements that make the database and its accounts what they should be.
+
+    For MySQL's start, before anyone is connected.
+    """
+    return "\n".join(_statements(passwords, revoke=True)) + "\n"
+
+
+def live_users_sql(passwords: Mapping[str, str]) -> str:
+    """Return the same for a server at work, where nothing is taken away for a moment.
+
+    What a release needs no longer, its predecessor may: it ends with MySQL's next start.
+    """
+    return "\n".join([_UNLOGGED, *_statements(passwords, revoke=False)]) + "\n"
+
+
+def _statements(passwords: Mapping[str, str], *, revoke: bool) -> list[str]:
     lines = [f"CREATE DATABASE IF NOT EXISTS `{DATABASE}` CHARACTER SET utf8mb4;"]
     for name, grants in _GRANTS.items():
-        user = f"'{name}'@'%'"
+        user = _user(name)
         identified = f"IDENTIFIED BY '{passwords[name]}'"
         lines.append(f"CREATE USER IF NOT EXISTS {user} {identified};")
         lines.append(f"ALTER USER {user} {identified};")
-        lines.append(f"REVOKE IF EXISTS ALL PRIVILEGES, GRANT OPTION FROM {user};")
+        if revoke:
+            lines.append(f"REVOKE IF EXISTS ALL PRIVILEGES, GRANT OPTION FROM {user};")
         lines.extend(f"GRANT {grant} TO {user};" for grant in grants)
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def change_sql(name: str, password: str) -> str:
+    """Return the statements that give an account a second password beside its present one."""
+    change = f"ALTER USER {_user(name)} IDENTIFIED BY '{password}' RETAIN CURRENT PASSWORD;"
+    return f"{_UNLOGGED}\n{change}\n"
+
+
+def discard_sql() -> str:
+    """Return the statements that end the accounts' former passwords."""
+    users = map(_user, (*NAMES, ROOT))
+    return "\n".join([_UNLOGGED, *(f"ALTER USER {u} DISCARD OLD PASSWORD;" for u in users)]) + "\n"
+
+
+def _user(name: str) -> str:
+    return f"'{name}'@'{'localhost' if name == ROOT else '%'}'"
 
 
 def client_cnf(name: str, password: str) -> str:
-    """Return an options file for MySQL's own clients."""
-    return f"[client]\nuser={name}\npassword={password}\nhost=127.0.0.1\nprotocol=tcp\n"
+    """Return an options file for MySQL's own clients; root has the socket only."""
+    way = "protocol=socket" if name == ROOT else "host=127.0.0.1\nprotocol=tcp"
+    return f"[client]\nuser={name}\npassword={password}\n{way}\n"
 
 
 def database_url(name: str, password: str) -> str:
-    """Return the DATABASE_URL of an account."""
-    return f"mysql+pymysql://{name}:{password}@mysql:3306/{DATABASE}"
+    """Return the DATABASE_URL of an account.
+
+    Without TLS: the way to MySQL is a network inside the host, and encrypting it is not for free.
+    """
+    return f"mysql+pymysql://{name}:{password}@mysql:3306/{DATABASE}?ssl_disabled=true"

@@ -15,6 +15,7 @@ from tests.support.stack import Stack, docker
 SCANNERS = BIN.parent / "scan" / "bin"
 # HSTS comes with a certificate that browsers trust, from a file that is made at the start.
 GIXY_SKIPS = "hsts_header"
+NGINX = ("nginx", "nginx", "-c", "/etc/nginx/service/nginx.conf")
 LARGEST_IMAGE = 90 * 1024**2
 
 
@@ -26,7 +27,7 @@ def passes(*command: str | Path, cwd: Path = REPOSITORY) -> None:
 def nginx(stack: Stack, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Render the configuration with these settings and run nginx on it, in place of serving."""
     given = [part for name, value in settings.items() for part in ("-e", f"{name}={value}")]
-    return stack.try_compose("run", "--rm", "--no-deps", "-T", *given, "nginx", "nginx", *command)
+    return stack.try_compose("run", "--rm", "--no-deps", "-T", *given, *NGINX, *command)
 
 
 def test_the_dockerfile() -> None:

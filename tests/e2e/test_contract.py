@@ -20,7 +20,6 @@ from tests.support.stack import Stack, StackClient
 Answer = tuple[int, dict[str, str], Any]
 Request = Callable[..., Answer]
 JSON = "application/json"
-CREDENTIALS = "admin:securepassword"
 
 
 def curl(stack: Stack, version: str, method: str, path: str, *arguments: str) -> Answer:
@@ -29,7 +28,7 @@ def curl(stack: Stack, version: str, method: str, path: str, *arguments: str) ->
         [
             "curl", "--silent", "--show-error", "--include", f"--http{version}", "--max-time", "30",
             "--cacert", str(stack.ca), "--request", method, *arguments,
-            f"https://localhost:{stack.https_port}{path}",
+            f"https://{stack.host}:{stack.https_port}{path}",
         ],
         capture_output=True,
         check=True,
@@ -48,8 +47,9 @@ def curl(stack: Stack, version: str, method: str, path: str, *arguments: str) ->
 def ask(request: pytest.FixtureRequest, stack: Stack) -> Request:
     assert shutil.which("curl"), "curl is missing; install it"
 
-    def asked(method: str, path: str, *arguments: str, credentials: str = CREDENTIALS) -> Answer:
-        authorized = ["--user", credentials] if credentials else []
+    def asked(method: str, path: str, *arguments: str, credentials: str | None = None) -> Answer:
+        known = f"admin:{stack.password}" if credentials is None else credentials
+        authorized = ["--user", known] if known else []
         return curl(stack, request.param, method, path, *authorized, *arguments)
 
     return asked
@@ -111,8 +111,9 @@ def test_mistakes_are_named(ask: Request, post: Request, next_id: Callable[[], i
     assert ask("DELETE", "/orders/1")[0] == 405
 
 
-@pytest.mark.parametrize("credentials", ["", "admin:wrong", "other:securepassword"])
-def test_credentials_are_needed(ask: Request, credentials: str) -> None:
+@pytest.mark.parametrize("credentials", ["", "admin:wrong", "other:{}"])
+def test_credentials_are_needed(stack: Stack, ask: Request, credentials: str) -> None:
+    credentials = credentials.format(stack.password)
     for path in ("/orders", "/metrics", "/nowhere"):
         status, headers, body = ask("GET", path, credentials=credentials)
         assert (status, body) == (401, UNAUTHORIZED)
@@ -158,7 +159,7 @@ def test_prometheus_gets_its_format(client: StackClient) -> None:
 def test_a_sane_request_id_is_kept_and_logged(stack: Stack, client: StackClient) -> None:
     answer = client.get("/orders/1", **{"X-Request-ID": "e2e-request-1"})
     assert answer.headers.getlist("X-Request-ID") == ["e2e-request-1"]
-    lines = [json.loads(line) for line in access_log(stack) if "e2e-request-1" in line]
+    lines = [json.loads(line) for line in stack.access_log() if "e2e-request-1" in line]
     assert [(line["path"], line["status"], line["upstream_status"]) for line in lines] == [
         ("/orders/1", "404", "404")
     ]
@@ -168,17 +169,13 @@ def test_a_sane_request_id_is_kept_and_logged(stack: Stack, client: StackClient)
     assert "<" not in other.headers["X-Request-ID"]
 
 
-def access_log(stack: Stack) -> list[str]:
-    text = stack.compose("logs", "--no-log-prefix", "--no-color", "nginx")
-    return [line for line in text.splitlines() if line.startswith("{")]
-
-
 def test_plain_http_answers_ping_and_redirects_the_rest(stack: Stack) -> None:
-    plain = urllib3.HTTPConnectionPool("localhost", stack.http_port, retries=False, timeout=10)
+    plain = urllib3.HTTPConnectionPool(stack.host, stack.http_port, retries=False, timeout=10)
     assert plain.request("GET", "/ping").json() == {"message": "success"}
     answer = plain.request("POST", "/orders?a=b", headers=AUTHORIZATION, redirect=False)
     assert answer.status == 308
-    assert answer.headers["Location"] == f"https://localhost:{stack.https_port}/orders?a=b"
+    port = "" if stack.https_port == 443 else f":{stack.https_port}"
+    assert answer.headers["Location"] == f"https://{stack.host}{port}/orders?a=b"
     assert answer.headers["Content-Type"] == JSON
     assert "error" in answer.json()
 
@@ -192,4 +189,4 @@ def test_what_is_for_the_stack_itself_answers_only_inside(
         script = (
             f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:5000{path}').status)"
         )
-        assert stack.compose("exec", "-T", "app", "python", "-c", script).strip() == "200"
+        assert stack.run_in_app(script) == "200"

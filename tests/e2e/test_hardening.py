@@ -143,7 +143,16 @@ def test_no_secret_is_visible(stack: Stack) -> None:
 
 def test_each_reads_its_own_secrets_only(stack: Stack) -> None:
     for service, expected in (
-        ("app", {"app_env", "auth_password", "database_url", "webhook_secret"}),
+        (
+            "app",
+            {
+                "app_env",
+                "auth_password",
+                "auth_password_previous",
+                "database_url",
+                "webhook_secret",
+            },
+        ),
         ("migrate", {"database_url"}),
         ("nginx", set()),
     ):

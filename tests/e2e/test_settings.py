@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import urllib3
@@ -17,9 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.certificates import authority
 from tests.support.databases import order_body
 from tests.support.polling import wait_until
-from tests.support.service_process import AUTHORIZATION, REPOSITORY
+from tests.support.service_process import AUTHORIZATION
 from tests.support.stack import Stack, StackClient, running_stack
 
 CERTIFICATE = "/etc/nginx/certificates/tls.crt"
@@ -164,7 +162,7 @@ def test_hsts_comes_with_a_certificate_that_is_trusted(stack: Stack) -> None:
     roots = folder / "roots.pem"
     roots.write_bytes(made.certificate_pem)
     assert "with HSTS" in run_certificates(stack, "-e", "SSL_CERT_FILE=/run/own/roots.pem")
-    stack.compose("exec", "-T", "nginx", "nginx", "-s", "reload")
+    stack.compose("kill", "--signal", "HUP", "nginx")
 
     def strict() -> str | None:
         # A reload takes a moment, and each look is a new connection.
@@ -175,18 +173,6 @@ def test_hsts_comes_with_a_certificate_that_is_trusted(stack: Stack) -> None:
         return answer.headers.get("Strict-Transport-Security")
 
     assert wait_until(strict, 20, "HSTS", every=0.5) == "max-age=63072000"
-
-
-def authority() -> Any:
-    """Return the stack's own authority, to stand in for a public one."""
-    path = REPOSITORY / "deploy" / "certs" / "authority.py"
-    spec = importlib.util.spec_from_file_location("authority", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["authority"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_another_address_ends_the_development_password(stack: Stack) -> None:

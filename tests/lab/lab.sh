@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gives this machine what the container tests need: a Docker engine, Compose,
-# buildx and the base images. Run it as often as you like: what is there stays.
+# buildx, the backups' tools and the base images. Run it as often as you like: what is there stays.
 #
 #   tests/lab/lab.sh             everything
 #   tests/lab/lab.sh mysql ...   only these images (folders of tests/lab/images)
@@ -17,6 +17,8 @@ source "$LAB_DIR/lib/apt.sh"
 source "$LAB_DIR/lib/engine.sh"
 # shellcheck source=tests/lab/lib/plugins.sh
 source "$LAB_DIR/lib/plugins.sh"
+# shellcheck source=tests/lab/lib/tools.sh
+source "$LAB_DIR/lib/tools.sh"
 # shellcheck source=tests/lab/lib/base.sh
 source "$LAB_DIR/lib/base.sh"
 # shellcheck source=tests/lab/lib/images.sh
@@ -39,6 +41,7 @@ main() {
   one_at_a_time
   ensure_engine
   ensure_plugins
+  ensure_tools
   for name in "${names[@]}"; do
     ensure_image "$name"
   done

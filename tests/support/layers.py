@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.mysql_server import docker_available
 
-# Fast ones first.
+# Fast ones first, and fresh hosts last of all.
 ORDER = ("unit", "integration", "lab", "e2e")
 _left_out = pytest.StashKey[Counter[str]]()
 
@@ -28,7 +28,11 @@ def needs_engine(item: pytest.Item) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put fast layers first, and leave out what needs an engine where there is none."""
     items.sort(
-        key=lambda item: (ORDER.index(layer(item)), item.get_closest_marker("faults") is not None)
+        key=lambda item: (
+            ORDER.index(layer(item)),
+            item.get_closest_marker("deploy") is not None,
+            item.get_closest_marker("faults") is not None,
+        )
     )
     missing = [item for item in items if needs_engine(item)]
     reason = docker_available() if missing else None

@@ -18,6 +18,7 @@ from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.service_process import REPOSITORY, Client
 
+DEVELOPMENT_PASSWORD = "securepassword"
 ONE_SHOTS = ("secrets", "certificates", "migrate")
 SERVERS = ("mysql", "app", "nginx")
 # Finds the process that PID 1, Docker's small init, was started for.
@@ -26,6 +27,9 @@ MAIN_PROCESS = "$(cat /proc/1/task/1/children)"
 
 class Stack:
     """One Compose project of its own name, on free ports of the loopback address."""
+
+    host = "localhost"
+    password = DEVELOPMENT_PASSWORD
 
     def __init__(self, checkout: Path, **settings: str) -> None:
         self.checkout = checkout
@@ -114,6 +118,15 @@ class Stack:
             "exec", "-T", "mysql", "mysql", options, "--skip-column-names", "-e", sql, "orders"
         )
 
+    def access_log(self) -> list[str]:
+        """Return nginx's line for each request."""
+        text = self.compose("logs", "--no-log-prefix", "--no-color", "nginx")
+        return [line for line in text.splitlines() if line.startswith("{")]
+
+    def run_in_app(self, script: str) -> str:
+        """Run Python in a container of the service and return what it printed."""
+        return self.compose("exec", "-T", "app", "python", "-c", script).strip()
+
     def secret(self, service: str, name: str) -> str:
         """Return a secret as the service's own container reads it."""
         return self.compose("exec", "-T", service, "cat", f"/run/secrets/{name}")
@@ -140,9 +153,12 @@ class Stack:
 class StackClient(Client):
     """The integration tests' client, over TLS."""
 
-    def __init__(self, port: int, ca: Path) -> None:
+    def __init__(
+        self, port: int, ca: Path, host: str = "localhost", password: str = DEVELOPMENT_PASSWORD
+    ) -> None:
+        self.authorization = urllib3.make_headers(basic_auth=f"admin:{password}")
         self._pool = urllib3.HTTPSConnectionPool(
-            "localhost", port, maxsize=64, retries=False, timeout=30, ca_certs=str(ca)
+            host, port, maxsize=64, retries=False, timeout=30, ca_certs=str(ca)
         )
 
 

@@ -1,0 +1,105 @@
+"""Filters that find what is wrong with a user's settings and with the control node."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+# From 0 to 1: `image_regitsry` is taken for `image_registry`, `my_registry` is not.
+LIKENESS = 0.85
+NETWORKS = "networks such as 203.0.113.0/24 or 2001:db8::/32, with zeros behind the prefix"
+MIRROR = r"https?://[^/\s]+/?"
+
+
+def misspelled(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Return the names that are close to a known one, each with that one."""
+    allowed = list(known)
+    found = {}
+    for name in sorted(set(names) - set(allowed)):
+        if close := difflib.get_close_matches(name, allowed, n=1, cutoff=LIKENESS):
+            found[name] = close[0]
+    return found
+
+
+def wrong_settings(
+    settings: Mapping[str, Any],
+    ranges: Mapping[str, tuple[float, float]],
+    patterns: Mapping[str, Mapping[str, str]],
+) -> list[str]:
+    """Return a sentence for each setting that cannot work. Their types are right."""
+    problems = []
+    for name, (least, most) in ranges.items():
+        if name in settings and not least <= float(settings[name]) <= most:
+            problems.append(_problem(settings, name, f"a number from {least} to {most}"))
+    for name, pattern in patterns.items():
+        if name in settings and not re.fullmatch(pattern["matches"], str(settings[name])):
+            problems.append(_problem(settings, name, pattern["expected"]))
+    return problems + list(_wrong_networks(settings)) + list(_missing(settings))
+
+
+def _wrong_networks(settings: Mapping[str, Any]) -> Iterator[str]:
+    if not all(map(_network, settings.get("ssh_allowed_sources") or [])):
+        yield _problem(settings, "ssh_allowed_sources", NETWORKS)
+    for extra in settings.get("extra_open_ports") or []:
+        if not 1 <= int(extra["port"]) <= 65535:  # noqa: PLR2004 - the ports of TCP and UDP
+            yield f"extra_open_ports has the port {extra['port']}, expected one from 1 to 65535"
+        if not all(map(_network, extra.get("sources") or [])):
+            yield f"extra_open_ports has the sources {extra['sources']}, expected {NETWORKS}"
+    mirrors = settings.get("docker_registry_mirrors") or []
+    if not all(re.fullmatch(MIRROR, mirror) for mirror in mirrors):
+        expected = "addresses without a path, such as https://mirror.example.com"
+        yield _problem(settings, "docker_registry_mirrors", expected)
+
+
+def _missing(settings: Mapping[str, Any]) -> Iterator[str]:
+    if settings.get("order_handler") == "webhook" and not settings.get("webhook_url"):
+        yield "order_handler is webhook, and webhook_url is missing"
+    if settings.get("image_digest") and not settings.get("image_registry"):
+        yield "image_digest is set, and image_registry is missing"
+
+
+def _problem(settings: Mapping[str, Any], name: str, expected: str) -> str:
+    return f"{name} is {json.dumps(settings[name], default=str)}, expected {expected}"
+
+
+def in_networks(address: str, networks: Iterable[str]) -> bool:
+    """Tell whether an address is in one of the networks."""
+    # sshd names the interface of a link-local address after a percent sign.
+    plain = ipaddress.ip_address(address.partition("%")[0])
+    return any(plain in network for network in map(_network, networks) if network)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        return None
+
+
+def collection_version(name: str) -> str:
+    """Return the version of a collection on the control node; 0 when it is not there."""
+    try:
+        package = importlib.import_module(f"ansible_collections.{name}")
+        manifest = json.loads((Path(next(iter(package.__path__))) / "MANIFEST.json").read_text())
+    except (ImportError, OSError):
+        return "0"
+    return str(manifest["collection_info"]["version"])
+
+
+class FilterModule:
+    """What Ansible asks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "misspelled": misspelled,
+            "wrong_settings": wrong_settings,
+            "in_networks": in_networks,
+            "collection_version": collection_version,
+        }

@@ -1,0 +1,125 @@
+#!/usr/bin/python
+"""Tells what a host has of what the service needs; changes nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: host_survey
+short_description: Tells what a host has of what the service needs
+description:
+  - Waits for cloud-init, which may install packages at a host's first start, and looks around.
+options:
+  ports:
+    type: list
+    elements: int
+    required: true
+    description: The ports that must be free, or the service's own.
+  names:
+    type: list
+    elements: str
+    default: []
+    description: Names to look up, besides those of the package sources.
+  project:
+    type: str
+    required: true
+    description: The Compose project whose containers may have the ports.
+"""
+EXAMPLES = "- host_survey: {ports: [80, 443], project: shop}"
+RETURN = """
+free: {description: The fullest disk's free space in MiB and a folder on it, type: dict}
+taken: {description: The ports that other programs have and who they are, type: list}
+unknown_names: {description: The names that could not be looked up, type: list}
+memory_mb: {description: The memory in all, type: int}
+init: {description: The first process's name, type: str}
+docker_ce: {description: Whether Docker from docker.com is installed, type: bool}
+"""
+DATA = ("/opt", "/var/lib", "/var/lib/docker")
+
+
+def survey(module: AnsibleModule) -> dict[str, Any]:
+    """Return the findings."""
+    if shutil.which("cloud-init"):
+        module.run_command(["cloud-init", "status", "--wait"])
+    return {
+        "free": free(),
+        "taken": taken(module),
+        "unknown_names": [name for name in names(module) if not known(name)],
+        "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        "init": Path("/proc/1/comm").read_text().strip(),
+        "docker_ce": installed(module, "docker-ce"),
+    }
+
+
+def free() -> dict[str, Any]:
+    """Return the least free space of the disks that hold data, in MiB, and where."""
+    folders = [folder for folder in DATA if Path(folder).exists()]
+    least = min(folders, key=lambda folder: shutil.disk_usage(folder).free)
+    return {"mb": shutil.disk_usage(least).free // 2**20, "folder": least}
+
+
+def taken(module: AnsibleModule) -> list[str]:
+    """Return the ports that programs other than the service listen on, with their names."""
+    found = []
+    for port in module.params["ports"]:
+        command = ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes"]
+        _, listening, _ = module.run_command([*command, f"sport = :{port}"])
+        programs = set(re.findall(r'"([^"]+)",pid=', listening)) or {"another program"}
+        if listening.strip() and not (programs == {"docker-proxy"} and own(module, port)):
+            found.append(f"{port} ({', '.join(sorted(programs))})")
+    return found
+
+
+def own(module: AnsibleModule, port: int) -> bool:
+    """Tell whether one of the service's containers publishes the port."""
+    label = f"label=com.docker.compose.project={module.params['project']}"
+    command = ["docker", "ps", "--quiet", f"--filter={label}", f"--filter=publish={port}"]
+    return bool(module.run_command(command)[1].strip())
+
+
+def names(module: AnsibleModule) -> list[str]:
+    """Return the names that deploying needs: those of the package sources, unless by a proxy."""
+    wanted = set(module.params["names"])
+    if not module.run_command(["apt-config", "shell", "PROXY", "Acquire::http::Proxy"])[1]:
+        _, sources, _ = module.run_command(["apt-get", "--print-uris", "update"])
+        wanted |= set(re.findall(r"^'https?://([^/:']+)", sources, re.MULTILINE))
+    return sorted(wanted)
+
+
+def known(name: str) -> bool:
+    """Tell whether a name has an address."""
+    try:
+        return bool(socket.getaddrinfo(name, None))
+    except OSError:
+        return False
+
+
+def installed(module: AnsibleModule, package: str) -> bool:
+    """Tell whether a package is installed."""
+    command = ["dpkg-query", "--show", "--showformat=${Status}", package]
+    return "ok installed" in module.run_command(command)[1]
+
+
+def main() -> None:
+    """Answer Ansible."""
+    module = AnsibleModule(
+        argument_spec={
+            "ports": {"type": "list", "elements": "int", "required": True},
+            "names": {"type": "list", "elements": "str", "default": []},
+            "project": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(changed=False, **survey(module))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Makes backups: `backup.py full [KIND]`, `backup.py binlog`; timers and backup.yml run it.
+
+Each run copies what is new off the host, and writes down how it ended (backup_store.State).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import backup_offsite
+from backup_binlogs import copy_closed
+from backup_full import take
+from backup_retention import expired_backups, expired_copies
+from backup_settings import BackupError, Settings, load
+from backup_store import Store
+from host import CommandError, now, say
+
+LOCK = Path(os.environ.get("BACKUP_LOCK", "/run/lock/order-service-backup.lock"))
+LOCK_SECONDS = 1800
+KINDS = ("scheduled", "manual", "before-migration")
+
+
+def main(arguments: list[str]) -> None:
+    """Run what the command line asks for."""
+    os.umask(0o077)
+    settings = load()
+    match arguments:
+        case ["full"]:
+            full(settings, "scheduled")
+        case ["full", kind] if kind in KINDS:
+            full(settings, kind)
+        case ["binlog"]:
+            binlog(settings)
+        case _:
+            sys.exit(f"usage: backup.py full [{'|'.join(KINDS)}] | binlog")
+
+
+def full(settings: Settings, kind: str) -> None:
+    """Make a full backup, then copy the binary logs, apply the retention, and copy off the host."""
+    store = open_store(settings)
+    with locked(), remembered(store, "backup") as state:
+        make_full(settings, store, kind, state)
+        say(json.dumps(store.manifest(state["id"]), indent=2))
+
+
+def make_full(settings: Settings, store: Store, kind: str, state: dict[str, Any]) -> None:
+    """Do what `full` does, for a caller that holds the lock."""
+    manifest = take(settings, store, kind)
+    rows = sum(table["rows"] for table in manifest["tables"].values())
+    state |= {"id": manifest["id"], "bytes": manifest["bytes"], "rows": rows}
+    with remembered(store, "binlog") as binlogs:
+        binlogs.update(copy_closed(settings, store))
+    apply_retention(settings, store)
+    state["offsite"] = backup_offsite.send(settings)
+
+
+def binlog(settings: Settings) -> None:
+    """Copy the binary logs that are new."""
+    store = open_store(settings)
+    with locked(), remembered(store, "binlog") as state:
+        state.update(copy_closed(settings, store))
+        state["offsite"] = backup_offsite.send(settings)
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the host's own store, made if need be."""
+    settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Store(settings.directory)
+
+
+def apply_retention(settings: Settings, store: Store) -> None:
+    """Remove the backups that have had their time, and the binary logs of before the oldest."""
+    doomed = expired_backups(
+        store.ids(), datetime.now(UTC), settings.keep_days, settings.keep_at_least
+    )
+    for backup in doomed:
+        store.remove_backup(backup)
+    for copy in expired_copies(store.copies(), store.ids()):
+        store.remove_copy(copy)
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Let one backup or restore run at a time; the lock ends with its process.
+
+    Raises:
+        BackupError: another one ran for all the time.
+    """
+    with LOCK.open("w") as file:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise BackupError(
+                        f"another backup or restore has been running for {LOCK_SECONDS} s; see"
+                        " `systemctl list-units 'order-service-*'`"
+                    ) from None
+                time.sleep(0.2)
+        yield
+
+
+@contextmanager
+def remembered(store: Store, what: str) -> Iterator[dict[str, Any]]:
+    """Write down how the block ended, with the figures that it has added until then."""
+    store.remove_partial()
+    begun, started_at = time.monotonic(), now()
+    state: dict[str, Any] = {}
+    end: dict[str, Any] = {"outcome": "failed", "error": "interrupted"}
+    try:
+        yield state
+        end = {"outcome": "ok", "error": None, "last_ok_at": now()}
+    except Exception as problem:
+        end["error"] = str(problem)
+        raise
+    finally:
+        seconds = round(time.monotonic() - begun, 2)
+        times = {"started_at": started_at, "finished_at": now(), "seconds": seconds}
+        store.remember(what, {**state, **end, **times})
+
+
+def run_main(program: str, work: Callable[[list[str]], None]) -> None:
+    """Run a program, and end it with one line when it cannot do its work."""
+    try:
+        work(sys.argv[1:])
+    except (BackupError, CommandError, OSError) as problem:
+        sys.exit(f"{program}: {problem}")
+
+
+if __name__ == "__main__":
+    run_main("backup", main)

@@ -1,0 +1,224 @@
+"""Brings a release into service without a failed request, or leaves the former one serving.
+
+Start the release in the colour that does not serve, wait until it is ready and does what clients
+do with it, switch nginx to it, try it through the public port too, watch its answers for a while,
+and only then stop the former one. Whatever goes wrong, the former colour serves on, or again. It
+all happens on the host: once begun, it ends in one of the two states even when the control node is
+gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import colours
+import images
+import ledger as ledgers
+import nginx
+import smoke
+from colours import Colour
+from host import FAILURES, SETTINGS, STATE, CommandError, now, read_json, say
+
+LOCK = STATE / "rollout.flock"
+INTERRUPTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+UNEXPECTED = 500
+# As many bad answers end the watch at once, if their share is too large.
+BAD_AT_ONCE = 5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is waited for, and how long: /etc/order-service/rollout.json."""
+
+    ready_seconds: float = 120
+    bake_seconds: float = 30
+    # Of all answers while baking; above it, the release is taken back.
+    bad_share: float = 0.01
+    https_port: int = 443
+    # A name that the certificate is good for.
+    public_name: str = "localhost"
+
+
+def main() -> None:
+    """Run one rollout; exit with 0 when the release serves, with 1 when it does not."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("release", help="the release to serve; its image and folder are here")
+    parser.add_argument("--by", default="unknown", help="who deploys, for the ledger")
+    parser.add_argument("--digest", help="what the registry calls the image")
+    parser.add_argument("--back", action="store_true", help="this is a rollback")
+    parser.add_argument("--force", action="store_true", help="even if it serves already")
+    given = parser.parse_args()
+    for number in INTERRUPTS:
+        signal.signal(number, _interrupted)
+    try:
+        with _alone(given.release, given.by):
+            _rollout(given)
+    except CommandError as problem:
+        sys.exit(f"FAILED: {problem}")
+
+
+def _rollout(given: argparse.Namespace) -> None:
+    limits = Limits(**read_json(SETTINGS / "rollout.json", {}))
+    ledger = ledgers.read()
+    _recover(ledger)
+    former = colours.serving()
+    serves = (former.release(), ledger["active"]) == (given.release, given.release)
+    if serves and not given.force and not former.wants_change(given.release):
+        say(f"UNCHANGED: {given.release} serves already, in {former.name}")
+        return
+    new = former.other if former.containers() else former
+    with _taken_back_on_failure(former, new, given.release):
+        _start(new, given.release, limits)
+        nginx.check(given.release)
+        direct, public = _clients(new, limits)
+        smoke.test(direct)
+        moment = now()
+        nginx.switch(given.release, colours.upstream_for(new))
+        say(f"switched nginx to {new.name}")
+        smoke.test(public)
+        say("smoke test passed")
+        _bake(public, new, moment, limits)
+    if former != new:
+        _retire(former)
+    _settle(new, ledger, given)
+    say(f"CHANGED: {given.release} serves, in {new.name}")
+
+
+def _start(new: Colour, release: str, limits: Limits) -> None:
+    """Start the release and wait until it says that it is ready, under its own name."""
+    say(f"starting {release} in {new.name}")
+    new.stop()
+    new.start(release)
+    deadline = time.monotonic() + limits.ready_seconds
+    while True:
+        status, answer = new.readiness()
+        if (status, answer.get("release")) == (200, release):
+            say(f"{new.name} is ready")
+            return
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f"{release} did not get ready within {limits.ready_seconds:g} s;"
+                f" /readyz answers {status}: {json.dumps(answer)}"
+            )
+        time.sleep(0.3)
+
+
+def _clients(colour: Colour, limits: Limits) -> tuple[smoke.Client, smoke.Client]:
+    """Return who asks the colour itself, and who asks through nginx."""
+    username = colours.dotenv().get("AUTH_USERNAME") or "admin"
+    password = colour.secret("auth_password").strip()
+    return (
+        smoke.Client(colour.address, colours.PORT, username, password),
+        smoke.Client("127.0.0.1", limits.https_port, username, password, limits.public_name),
+    )
+
+
+def _bake(client: smoke.Client, new: Colour, since: str, limits: Limits) -> None:
+    """Watch what clients get for a while; what we ask ourselves counts where nobody else asks."""
+    deadline = time.monotonic() + limits.bake_seconds
+    ended = False
+    while not ended:
+        ended = time.monotonic() >= deadline
+        for path in ("/orders?limit=1", "/metrics"):
+            client.ask("GET", path)
+        answers = nginx.answers_since(since, new.address)
+        bad = sum(status >= UNEXPECTED for status in answers)
+        too_many = bad > limits.bad_share * len(answers)
+        if too_many and (ended or bad >= BAD_AT_ONCE):
+            raise CommandError(
+                f"{bad} of {len(answers)} answers since the switch were 5xx;"
+                f" allowed is a share of {limits.bad_share:g}"
+            )
+        if not ended:
+            time.sleep(1)
+    say(f"baked for {limits.bake_seconds:g} s: {len(answers)} answers, {bad} of them 5xx")
+
+
+def _retire(former: Colour) -> None:
+    """Stop the former colour once its last requests are answered."""
+    if not nginx.wait_for_former_workers():
+        say("some requests are still running; the former colour ends them, or gives them up")
+    former.stop()
+    say(f"stopped {former.name}")
+
+
+def _settle(active: Colour, ledger: ledgers.Ledger, given: argparse.Namespace) -> None:
+    """Write down what serves, and remove what can neither serve nor be gone back to."""
+    if ledger["active"] != given.release or given.force:
+        image = images.find(given.release) or ""
+        ledger = ledgers.activate(
+            ledger, given.release, image, given.digest, given.by, back=given.back
+        )
+        ledgers.write(ledger)
+    active.other.stop()
+    images.prune([entry["release"] for entry in ledger["releases"]])
+
+
+@contextmanager
+def _taken_back_on_failure(former: Colour, new: Colour, release: str) -> Iterator[None]:
+    """Have the former colour serve whatever happens, and keep what tells why."""
+    kept = nginx.keep_former()
+    try:
+        yield
+    except BaseException as problem:
+        for number in INTERRUPTS:
+            signal.signal(number, signal.SIG_IGN)
+        folder = FAILURES / f"{now().replace(':', '')}-{release}"
+        end = new.save_logs(folder)
+        (folder / "reason.txt").write_text(f"{problem}\n")
+        (folder / "readyz.json").write_text(json.dumps(new.readiness()))
+        if not kept.is_in_place():
+            _switch_back(former, kept)
+        new.stop()
+        say(f"what the failed containers wrote last (all of it: {folder}):\n{end}")
+        raise
+
+
+def _switch_back(former: Colour, kept: nginx.Former) -> None:
+    try:
+        kept.restore()
+        say(f"switched nginx back to {former.name}")
+    except CommandError as problem:
+        say(f"nginx could not be switched back to {former.name}: {problem}")
+
+
+def _recover(ledger: ledgers.Ledger) -> None:
+    """Undo a switch that was cut off before its release had been tried, by a crash say."""
+    serving = colours.serving()
+    other = serving.other
+    active = ledger["active"]
+    if active and serving.release() != active and other.readiness()[1].get("release") == active:
+        nginx.switch(active, colours.upstream_for(other))
+        say(f"an earlier rollout was cut off: {other.name} serves {active} again")
+
+
+@contextmanager
+def _alone(release: str, by: str) -> Iterator[None]:
+    """Be the only rollout on this host; the kernel ends it with the process."""
+    with LOCK.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise CommandError(f"another rollout is under way: {file.read().strip()}") from None
+        file.truncate(0)
+        file.write(f"{release}, by {by}, since {now()}\n")
+        file.flush()
+        yield
+
+
+def _interrupted(number: int, _frame: FrameType | None) -> None:
+    raise CommandError(f"interrupted by {signal.Signals(number).name}")
+
+
+if __name__ == "__main__":
+    main()

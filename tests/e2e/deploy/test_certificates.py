@@ -1,0 +1,269 @@
+"""The certificate that clients get: the host's own authority's, renewed in time, or the user's."""
+
+from __future__ import annotations
+
+import shlex
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.support.certificates import authority
+from tests.support.checkout import Checkout
+from tests.support.control_node import ControlNode, PlaybookRun
+from tests.support.deployment import ROOT, Deployment
+from tests.support.polling import wait_until
+from tests.support.remote_host import RemoteHost
+from tests.support.stack import StackClient
+from tests.support.traffic import Traffic
+
+FOLDER = f"{ROOT}/certificates"
+SERVICE = "order-service-certificate.service"
+TRUSTED = "/usr/local/share/ca-certificates/deploy-test.crt"
+_first_ids = count(50_000_000, 100_000)
+
+
+def served(deployment: Deployment) -> x509.Certificate:
+    """Return the certificate that a new connection gets."""
+    pem = ssl.get_server_certificate((deployment.host, 443), timeout=10)
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+def names_of(certificate: x509.Certificate) -> set[str]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {str(name.value) for name in names}
+
+
+def key_of(certificate: x509.Certificate) -> bytes:
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def days_left(certificate: x509.Certificate) -> float:
+    return (certificate.not_valid_after_utc - datetime.now(UTC)) / timedelta(days=1)
+
+
+def deploy_certificate(deployment: Deployment, **variables: Any) -> PlaybookRun:
+    return deployment.deploy("--tags", "certificates", **variables)
+
+
+def age(deployment: Deployment, days: int) -> x509.Certificate:
+    """Have nginx serve the same certificate with so many days left."""
+    script = (
+        f"import sys; sys.path.insert(0, '{ROOT}/lib'); import renew_certificate as r\n"
+        f"r.DAYS = {days}\n"
+        "aged = r.reissue(r.installed(), r._authority(), r._authority_key())\n"
+        "r.write_text(r.LEAF, aged.public_bytes(r.Encoding.PEM).decode()); r.nginx.reload()\n"
+    )
+    deployment.remote.sudo(f"python3 -B -c {shlex.quote(script)}")
+    aged = served(deployment)
+    assert days_left(aged) < days
+    return aged
+
+
+def test_it_is_good_for_the_hosts_names_and_no_client_needs_to_look_away(
+    deployment: Deployment,
+) -> None:
+    leaf = served(deployment)
+    assert {deployment.host, deployment.remote.name, "localhost", "127.0.0.1"} <= names_of(leaf)
+    assert leaf.not_valid_after_utc - leaf.not_valid_before_utc < timedelta(days=366)
+    assert leaf.not_valid_before_utc < datetime.now(UTC) - timedelta(minutes=30)
+    issuer = x509.load_pem_x509_certificate(deployment.ca.read_bytes())
+    leaf.verify_directly_issued_by(issuer)
+    constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints)
+    assert (constraints.critical, constraints.value.ca, constraints.value.path_length) == (
+        True, True, 0,
+    )  # fmt: skip
+    answer = deployment.client().get("/ping")
+    assert answer.status == 200
+    # A browser that has been told would refuse the generated certificate for good.
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+def test_the_keys_are_readable_where_they_are_used_only(deployment: Deployment) -> None:
+    form = "stat --format='%n %u %a'"
+    lines = deployment.remote.sudo(f"cd {ROOT} && {form} certificates/tls.key authority").split()
+    assert lines == ["certificates/tls.key", "101", "400", "authority", "0", "700"]
+    form = "{{range .Mounts}}{{.Source}} {{end}}"
+    mounted = deployment.remote.docker("inspect", "--format", form, *deployment.running()).split()
+    assert f"{ROOT}/certificates" in mounted
+    assert not any(ROOT.startswith(path) or "authority" in path for path in mounted)
+
+
+def test_the_timer_renews_it_and_no_client_notices(deployment: Deployment) -> None:
+    assert deployment.remote.ssh("systemctl is-enabled order-service-certificate.timer") == (
+        "enabled\n"
+    )
+    old = age(deployment, 20)
+    with Traffic(deployment.client(), first_id=next(_first_ids)) as sent:
+        deployment.remote.sudo(f"systemctl start {SERVICE}")
+        new = wait_until(
+            lambda: None if served(deployment) == old else served(deployment), 20, "the renewal"
+        )
+        sent.flows()
+    sent.assert_unharmed()
+    assert days_left(new) > 360
+    assert new.serial_number != old.serial_number
+    assert (new.subject, new.issuer, key_of(new)) == (old.subject, old.issuer, key_of(old))
+    assert {one.oid: one.value for one in new.extensions} == {
+        one.oid: one.value for one in old.extensions
+    }
+    deployment.remote.sudo(f"systemctl start {SERVICE}")
+    assert served(deployment) == new
+
+
+def test_the_next_run_renews_it_and_the_one_after_changes_nothing(deployment: Deployment) -> None:
+    old = age(deployment, 29)
+    assert deploy_certificate(deployment).recap.changed > 0
+    new = served(deployment)
+    assert days_left(new) > 360
+    assert names_of(new) == names_of(old)
+    assert deploy_certificate(deployment).recap.changed == 0
+    assert served(deployment) == new
+
+
+def test_a_reload_that_was_cut_off_is_made_up_for(deployment: Deployment) -> None:
+    before = served(deployment)
+    script = (
+        f"import sys; sys.path.insert(0, '{ROOT}/lib'); import renew_certificate as r\n"
+        "new = r.reissue(r.installed(), r._authority(), r._authority_key())\n"
+        "r.write_text(r.LEAF, new.public_bytes(r.Encoding.PEM).decode())\n"
+    )
+    deployment.remote.sudo(f"python3 -B -c {shlex.quote(script)}")
+    assert served(deployment) == before
+    deploy_certificate(deployment)
+    assert served(deployment) != before
+
+
+def write_own(folder: Path, issuer: Any, names: list[str]) -> dict[str, str]:
+    """Bring a certificate as a user does; return the settings that name its files."""
+    chain, key = issuer.issue(names)
+    (folder / "chain.pem").write_bytes(chain + issuer.certificate_pem)
+    (folder / "key.pem").write_bytes(key)
+    (folder / "roots.pem").write_bytes(issuer.certificate_pem)
+    return {
+        "tls_certificate": str(folder / "chain.pem"),
+        "tls_private_key": str(folder / "key.pem"),
+    }
+
+
+def test_the_users_own_takes_its_place_and_gives_it_back(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    remote = deployment.remote
+    own = write_own(tmp_path, authority().make(), ["orders.example.com", deployment.host])
+    issued, fetched = served(deployment), deployment.ca.read_bytes()
+    deploy_certificate(deployment, **own)
+    brought = served(deployment)
+    assert brought == x509.load_pem_x509_certificate((tmp_path / "chain.pem").read_bytes())
+    assert not deployment.ca.exists()
+    client = StackClient(443, tmp_path / "roots.pem", deployment.host)
+    assert "Strict-Transport-Security" not in client.get("/ping").headers
+    assert "not renewed" in remote.sudo(f"python3 {ROOT}/lib/renew_certificate.py")
+    try:
+        remote.sudo(f"echo {shlex.quote((tmp_path / 'roots.pem').read_text())} >{TRUSTED}")
+        remote.sudo("update-ca-certificates")
+        deploy_certificate(deployment, **own)
+        strict = client.get("/ping").headers["Strict-Transport-Security"]
+        assert strict == "max-age=63072000"
+    finally:
+        remote.sudo(f"rm -f {TRUSTED} && update-ca-certificates --fresh")
+    deploy_certificate(deployment)
+    again = served(deployment)
+    assert again.issuer == issued.issuer
+    # Clients that have the authority's certificate go on with it.
+    assert deployment.ca.read_bytes() == fetched
+    answer = deployment.client().get("/ping")
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+@pytest.fixture(scope="module")
+def checker(
+    tmp_path_factory: pytest.TempPathFactory,
+    new_checkout: Callable[[], Checkout],
+    new_control_node: Callable[..., ControlNode],
+) -> Iterator[ControlNode]:
+    """Runs the checks alone, for a host that is not there: they ask none."""
+    host = RemoteHost(tmp_path_factory.mktemp("nowhere"))
+    host.address = "127.0.9.8"
+    node = new_control_node(new_checkout(), host)
+    (node.ansible_folder / "check.yml").write_text(
+        "- hosts: order_service\n"
+        "  gather_facts: false\n"
+        "  tasks:\n"
+        "    - ansible.builtin.import_role: {name: certificates, tasks_from: check}\n"
+        "    - ansible.builtin.import_role: {name: secrets, tasks_from: check}\n"
+    )
+    return node
+
+
+def refusal(checker: ControlNode, **variables: Any) -> str:
+    run = checker.try_playbook("check.yml", **variables)
+    assert run.returncode == 2
+    assert "Traceback" not in run.output
+    return " ".join(run.output.split())
+
+
+def test_the_checks_accept_what_is_right(checker: ControlNode, tmp_path: Path) -> None:
+    names = ["orders.example.com", "*.shop.example", "192.0.2.1", "2001:db8::1"]
+    own = write_own(tmp_path, authority().make(), names)
+    public = ["orders.example.com", "a.shop.example", "192.0.2.1", "2001:db8::1"]
+    checker.playbook("check.yml", **own, public_names=public, api_password="twelve or more")
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"public_names": ["a_b.example"]}, "a_b.example is not allowed; expected host names"),
+        ({"api_password": "short"}, "api_password is not allowed; expected 12 characters or more"),
+        ({"api_password": "securepassword"}, "api_password is the development default; expected"),
+        ({"webhook_secret": "short"}, "webhook_secret is not allowed; expected 16 characters"),
+    ],
+)
+def test_wrong_settings_are_refused(
+    checker: ControlNode, variables: dict[str, Any], expected: str
+) -> None:
+    assert expected in refusal(checker, **variables)
+
+
+def test_wrong_files_are_refused_with_what_is_wrong(checker: ControlNode, tmp_path: Path) -> None:
+    own = write_own(tmp_path, authority().make(), ["orders.example.com"])
+
+    def with_file(setting: str, name: str, content: bytes) -> dict[str, str]:
+        (tmp_path / name).write_bytes(content)
+        return own | {setting: str(tmp_path / name)}
+
+    chain, key = (tmp_path / "chain.pem").read_bytes(), (tmp_path / "key.pem").read_bytes()
+    made = authority()
+    stranger = made.make()
+    made.LEAF_DAYS = 0
+    ended, ended_key = stranger.issue(["orders.example.com"])
+    leaf = chain.split(b"-----END CERTIFICATE-----\n")[0] + b"-----END CERTIFICATE-----\n"
+
+    assert "tls_private_key: missing" in refusal(checker, tls_certificate=own["tls_certificate"])
+    gone = own | {"tls_certificate": str(tmp_path / "gone.pem")}
+    assert "there is no file" in refusal(checker, **gone)
+    wrong = with_file("tls_certificate", "nonsense.pem", b"nonsense")
+    assert "is not a chain of PEM certificates" in refusal(checker, **wrong)
+    wrong = with_file("tls_private_key", "nonsense.pem", b"nonsense")
+    assert "is not a PEM key, or has a pass phrase" in refusal(checker, **wrong)
+    wrong = with_file("tls_private_key", "other.pem", ended_key)
+    said = refusal(checker, **wrong)
+    assert "is not the key of the first certificate" in said
+    assert key.decode().split("\n")[1] not in said
+    wrong = with_file("tls_certificate", "order.pem", leaf + ended)
+    assert "expected yours first, and behind each its issuer's" in refusal(checker, **wrong)
+    (tmp_path / "ended.pem").write_bytes(ended)
+    (tmp_path / "ended-key.pem").write_bytes(ended_key)
+    wrong = {
+        "tls_certificate": str(tmp_path / "ended.pem"),
+        "tls_private_key": str(tmp_path / "ended-key.pem"),
+    }
+    assert "expected one that is valid today" in refusal(checker, **wrong)
+    uncovered = {"public_names": ["orders.example.com", "a.orders.example.com"]}
+    assert "but not for a.orders.example.com" in refusal(checker, **own, **uncovered)

@@ -1,0 +1,74 @@
+"""The deployment's lock: one holder, whose name everybody is told."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import deploy_lock
+import pytest
+from host import CommandError
+
+Deployer = Callable[..., None]
+
+
+@pytest.fixture
+def acquire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployer:
+    monkeypatch.setattr(deploy_lock, "PATH", tmp_path / "lock.json")
+    monkeypatch.setattr(deploy_lock, "GUARD", tmp_path / "lock.flock")
+
+    def acquired(owner: str, minutes: float = 60, wait: float = 0) -> None:
+        deploy_lock.acquire(
+            argparse.Namespace(
+                token=f"token of {owner}", owner=owner, why="deploy 1", minutes=minutes, wait=wait
+            )
+        )
+
+    return acquired
+
+
+def test_the_second_is_told_who_holds_it_and_until_when(acquire: Deployer) -> None:
+    acquire("ann@laptop")
+    held = json.loads(deploy_lock.PATH.read_text())
+    with pytest.raises(CommandError) as refused:
+        acquire("bob@laptop")
+    for part in ("ann@laptop", held["since"], "deploy 1", held["until"]):
+        assert part in str(refused.value)
+    assert json.loads(deploy_lock.PATH.read_text()) == held
+
+
+def test_only_its_holder_frees_it(acquire: Deployer) -> None:
+    acquire("ann@laptop")
+    deploy_lock.release("token of bob@laptop")
+    with pytest.raises(CommandError):
+        acquire("bob@laptop")
+    deploy_lock.release("token of ann@laptop")
+    acquire("bob@laptop")
+
+
+def test_its_holder_may_take_it_again(acquire: Deployer) -> None:
+    acquire("ann@laptop")
+    acquire("ann@laptop")
+
+
+def test_a_forgotten_one_is_taken_over(acquire: Deployer) -> None:
+    acquire("ann@laptop", minutes=-1)
+    acquire("bob@laptop")
+    assert json.loads(deploy_lock.PATH.read_text())["owner"] == "bob@laptop"
+
+
+def test_waiting_ends_with_the_holder(acquire: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
+    acquire("ann@laptop")
+    monkeypatch.setattr(
+        deploy_lock.time, "sleep", lambda _: deploy_lock.release("token of ann@laptop")
+    )
+    acquire("bob@laptop", wait=60)
+    assert json.loads(deploy_lock.PATH.read_text())["owner"] == "bob@laptop"
+
+
+def test_a_damaged_lock_is_named(acquire: Deployer) -> None:
+    deploy_lock.PATH.write_text("{")
+    with pytest.raises(CommandError, match=r"lock\.json is not JSON .*; restore or remove it"):
+        acquire("ann@laptop")

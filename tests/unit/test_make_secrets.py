@@ -1,0 +1,168 @@
+"""The stack's secrets: made once, changed when asked, and whole wherever a change was cut off."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.service_process import REPOSITORY
+
+PROGRAM = REPOSITORY / "deploy" / "secrets" / "make_secrets.py"
+ACCOUNTS = ("migrator", "service", "backup", "root")
+
+
+class Volumes:
+    """The folders that the program fills, with a group that anyone may give files to: one's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.own = folder / "own"
+        for name in ("mysql", "migrate", "service", "own"):
+            (folder / name).mkdir()
+
+    def make(self, *arguments: str, address: str = "0.0.0.0") -> set[str]:  # noqa: S104
+        """Run the program; return the names of what it made or changed."""
+        given = {
+            "VOLUMES": str(self.folder),
+            "OWN_SECRETS": str(self.own),
+            "MYSQL_GROUP": str(os.getgid()),
+            "BIND_ADDRESS": address,
+        }
+        run = subprocess.run(
+            [sys.executable, PROGRAM, *arguments],
+            capture_output=True,
+            check=True,
+            env=os.environ | given,
+            text=True,
+        )
+        return set(re.findall(r"^secrets: (?:made|changed) (\S+)$", run.stdout, re.MULTILINE))
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    def passwords(self, suffix: str = "") -> dict[str, str]:
+        return {name: self.read(f"mysql/{name}_password{suffix}") for name in ACCOUNTS}
+
+    def assert_consistent(self) -> None:
+        """Each form of a password is of the same one."""
+        passwords = self.passwords()
+        for name, password in passwords.items():
+            assert f"password={password}\n" in self.read(f"mysql/{name}.cnf")
+        for statements in ("users.sql", "users.live.sql"):
+            for name in ("migrator", "service", "backup"):
+                assert self.read(f"mysql/{statements}").count(f"BY '{passwords[name]}'") == 2
+        assert f"service:{passwords['service']}@" in self.read("service/database_url")
+        assert f"migrator:{passwords['migrator']}@" in self.read("migrate/database_url")
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Volumes:
+    made = Volumes(tmp_path)
+    made.make()
+    return made
+
+
+def test_they_are_made_once(volumes: Volumes) -> None:
+    volumes.assert_consistent()
+    before = volumes.passwords(), volumes.read("service/auth_password")
+    assert min(map(len, before[0].values())) >= 32
+    assert len(set(before[0].values())) == 4
+    assert volumes.make() == set()
+    assert (volumes.passwords(), volumes.read("service/auth_password")) == before
+
+
+def test_nobody_else_may_read_them(volumes: Volumes) -> None:
+    files = [path for path in volumes.folder.rglob("*") if path.is_file()]
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in files}
+    assert modes == ({0o400} if os.geteuid() == 0 else {0o400, 0o440})
+    (volumes.folder / "service" / "auth_password").chmod(0o644)
+    assert volumes.make() == {"auth_password"}
+
+
+def test_a_server_at_work_loses_no_grant(volumes: Volumes) -> None:
+    assert "REVOKE" in volumes.read("mysql/users.sql")
+    assert "REVOKE" not in volumes.read("mysql/users.live.sql")
+
+
+def test_the_api_passwords_former_one_is_accepted_until_it_is_retired(volumes: Volumes) -> None:
+    old = volumes.read("service/auth_password")
+    assert volumes.make("--change-api") == {"auth_password", "auth_password_previous"}
+    new = volumes.read("service/auth_password")
+    assert new != old
+    assert volumes.read("service/auth_password_previous") == old
+    # A third one would leave clients with the first one behind.
+    assert volumes.make("--change-api") == set()
+    assert volumes.read("service/auth_password") == new
+    assert volumes.make("--retire-api") == {"auth_password_previous"}
+    assert volumes.read("service/auth_password_previous") == ""
+    assert volumes.make() == set()
+
+
+def test_the_users_own_password_replaces_it_with_an_overlap_where_that_is_asked(
+    volumes: Volumes,
+) -> None:
+    made = volumes.read("service/auth_password")
+    (volumes.own / "auth_password").write_text("of their own\n")
+    volumes.make("--overlap")
+    assert volumes.read("service/auth_password") == "of their own"
+    assert volumes.read("service/auth_password_previous") == made
+    (volumes.own / "auth_password").write_text("another\n")
+    volumes.make()
+    assert volumes.read("service/auth_password") == "another"
+    assert volumes.read("service/auth_password_previous") == made
+
+
+def test_the_development_password_is_never_a_former_one(tmp_path: Path) -> None:
+    volumes = Volumes(tmp_path)
+    volumes.make(address="127.0.0.1")
+    assert volumes.read("service/auth_password") == "securepassword"
+    assert volumes.read("service/app_env") == "development"
+    volumes.make()
+    assert volumes.read("service/app_env") == "production"
+    assert volumes.read("service/auth_password") != "securepassword"
+    assert volumes.read("service/auth_password_previous") == ""
+
+
+def test_the_development_password_makes_no_public_service_a_development_one(
+    volumes: Volumes,
+) -> None:
+    (volumes.own / "auth_password").write_text("securepassword")
+    volumes.make()
+    assert volumes.read("service/app_env") == "production"
+
+
+def test_the_databases_passwords_are_prepared_and_then_used(volumes: Volumes) -> None:
+    old = volumes.passwords()
+    volumes.make("--prepare-database")
+    assert volumes.passwords() == old
+    following = volumes.passwords(".next")
+    for name in ACCOUNTS:
+        change = volumes.read(f"mysql/{name}.next.sql")
+        assert f"BY '{following[name]}' RETAIN CURRENT PASSWORD" in change
+    # Run again after a crash: MySQL may have been told about these already.
+    volumes.make("--prepare-database")
+    assert volumes.passwords(".next") == following
+
+    volumes.make("--commit-database")
+    assert volumes.passwords() == following
+    assert not set(old.values()) & set(following.values())
+    volumes.assert_consistent()
+    assert not list((volumes.folder / "mysql").glob("*.next*"))
+
+
+def test_a_commit_that_was_cut_off_is_ended_by_the_next_one(volumes: Volumes) -> None:
+    volumes.make("--prepare-database")
+    following = volumes.passwords(".next")
+    mysql = volumes.folder / "mysql"
+    (mysql / "service_password.next").replace(mysql / "service_password")
+    volumes.make("--commit-database")
+    assert volumes.passwords() == following
+    volumes.assert_consistent()
+    volumes.make("--commit-database")
+    assert volumes.passwords() == following
