@@ -39,15 +39,17 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     started, machine = time.monotonic(), describe_machine()
+    versions: dict[str, str] = {}
 
     def report(bench: Bench) -> str:
         minutes = (time.monotonic() - started) / 60
-        run = Circumstances(machine, describe_versions(bench.mysql), minutes)
+        run = Circumstances(machine, versions, minutes)
         draw(bench.results, options.sizes, options.output / "chart.svg")
         return write_report(bench.results, options, run)
 
     try:
         with Bench(options) as bench:
+            versions |= describe_versions(bench.mysql)
             text = _run_scenarios(bench, report)
     except KeyboardInterrupt:
         sys.exit("bench: stopped; nothing of it is left running")

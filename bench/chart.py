@@ -18,9 +18,10 @@ from bench.options import REQUEST_NAMES, TARGET_CONNECTIONS
 # Each is far enough from white and from black.
 TEXT = "#768390"
 OURS, PEER, LIMIT = "#3b82f6", "#a8763e", "#8b8b8b"
-COLOURS = {"service": OURS, "nginx": "#6aa0f8", "mysqlslap": LIMIT}
+COLOURS = {"service": OURS, "working": "#6aa0f8", "nginx": "#6aa0f8", "mysqlslap": LIMIT}
 NAMES = {
     "service": "this service",
+    "working": "… its processor at work",
     "nginx": "… through nginx, TLS",
     "fastapi": "FastAPI",
     "naive": "naive",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import configparser
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tests.support.mysql_server import MySQLServer
+from tests.support.polling import wait_until
 from tests.support.service_process import REPOSITORY
 
 SERVICE_BIN = REPOSITORY / ".venv" / "bin"
@@ -80,7 +82,25 @@ class OrderDatabase:
 
     def completed(self) -> int:
         """Return how many orders are completed."""
-        return int(self.query("SELECT SUM(completed) FROM order_totals")[0][0])
+        with self.counting() as completed:
+            return completed()
+
+    @contextmanager
+    def counting(self) -> Iterator[Callable[[], int]]:
+        """Give what `completed` does on one connection: cheap enough to ask all the time."""
+        with self.server.connect(self.name) as connection, connection.cursor() as cursor:
+
+            def completed() -> int:
+                cursor.execute("SELECT SUM(completed) FROM order_totals")
+                return int(cursor.fetchall()[0][0])
+
+            yield completed
+
+    def wait_until_processed(self, seconds: float) -> None:
+        """Wait until all that is stored is completed."""
+        stored = self.count()
+        with self.counting() as completed:
+            wait_until(lambda: completed() >= stored, seconds, "the end of all orders", every=0.2)
 
     def count(self) -> int:
         """Return how many orders are stored."""

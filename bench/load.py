@@ -82,6 +82,10 @@ def parse(output: str) -> tuple[Sample, int]:
         problem.append(f"{said['wrong']} answers of status {said['wrong_status']} or the like")
     if said["lost"]:
         problem.append(f"{said['lost']} requests without an answer")
+    # wrk counts what was answered only: a server that hangs has no errors, and no answers.
+    silent = not said["requests"]
+    if silent:
+        problem.append("no answer at all")
     sample = Sample(
         rate=said["requests"] / (said["microseconds"] / 1e6),
         p50=said["p50"] / 1000,
@@ -89,7 +93,7 @@ def parse(output: str) -> tuple[Sample, int]:
         p99=said["p99"] / 1000,
         longest=said["longest"] / 1000,
         requests=said["requests"],
-        errors=said["wrong"] + said["lost"],
+        errors=said["wrong"] + said["lost"] + silent,
         problem=", ".join(problem),
     )
     return sample, said["next_id"]

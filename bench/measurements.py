@@ -14,6 +14,8 @@ TABLE_BYTES = "bytes a processed order takes in the table and its indexes"
 LOG_BYTES = "bytes a processed order takes in the binary log"
 DEADLOCKS = "deadlocks in MySQL while processing"
 DEADLOCK_ERRORS = "deadlock errors in the processors' logs"
+TASKS = "orders or tasks queued for each measurement of processing"
+POSTED = "orders posted until memory was looked at last; the others were found queued"
 
 
 class Case(NamedTuple):
@@ -97,13 +99,16 @@ Measure = Callable[[], Sample]
 
 
 def interleave(results: Results, measures: Sequence[tuple[Case, Measure]], rounds: int) -> None:
-    """Measure each case once a round, each round beginning with another one.
+    """Measure each case once a round, each round beginning with another one, every second round
+    backwards.
 
-    So a machine that is busy for a while is busy for all of them.
+    So a machine that is busy for a while is busy for all of them, and what one leaves to be done
+    (writes of MySQL, say) is not always left to the same one.
     """
     for number in range(rounds):
         start = number % len(measures)
-        for case, measure in [*measures[start:], *measures[:start]]:
+        turn = [*measures[start:], *measures[:start]]
+        for case, measure in reversed(turn) if number % 2 else turn:
             sample = measure()
             results.add(case, sample)
             print(f"  {number + 1}/{rounds} {case}: {describe(sample)}", flush=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from bench.bench import Bench
 from bench.options import TARGET_CONNECTIONS
 from bench.servers import WebServer
+from tests.support.service_process import Process
 
 SECONDS = 8
 # The load goes on for longer than py-spy looks, which needs a while to find its way.
@@ -28,20 +30,28 @@ def record_profiles(bench: Bench, servers: Mapping[str, WebServer], stored: int)
     """
     for kind in [kind for kind in ("post", "get") if kind in bench.options.only]:
         for name, server in servers.items():
-            stacks = bench.options.output / f"profile-{kind}-{name}.txt"
-            _record(bench, server, kind, stored, stacks)
-            packages, functions = leading(stacks.read_text())
-            bench.results.profiles[f"{kind} {name}"] = packages
-            print(f"  {kind} {name}: where the samples of {stacks.name} are")
-            for function, share in functions:
-                print(f"  {share:6.1%}  {function}")
+            load = partial(
+                bench.generator.run,
+                server.url,
+                kind,
+                connections=TARGET_CONNECTIONS,
+                seconds=LOAD_SECONDS,
+                stored=stored,
+            )
+            _record(bench, f"{kind} {name}", server.workers(), load)
 
 
-def _record(bench: Bench, server: WebServer, kind: str, stored: int, path: Path) -> None:
+def record_processing_profile(bench: Bench, process: Process) -> None:
+    """Do the same for a process that has orders to process for longer than that."""
+    _record(bench, "processing service", [process.popen.pid], lambda: None)
+
+
+def _record(bench: Bench, what: str, pids: Iterable[int], load: Callable[[], object]) -> None:
     program = str(Path(sys.executable).parent / "py-spy")
+    path = bench.options.output / f"profile-{what.replace(' ', '-')}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     # The kernel chooses the worker, so the busiest one tells most.
-    files = {pid: path.with_suffix(f".{pid}") for pid in server.workers()}
+    files = {pid: path.with_suffix(f".{pid}") for pid in pids}
     with ExitStack() as stack:
         recorders = [
             stack.enter_context(
@@ -56,15 +66,18 @@ def _record(bench: Bench, server: WebServer, kind: str, stored: int, path: Path)
             )
             for pid, file in files.items()
         ]
-        bench.generator.run(
-            server.url, kind, connections=TARGET_CONNECTIONS, seconds=LOAD_SECONDS, stored=stored
-        )
+        load()
         for recorder in recorders:
             recorder.wait(60)
     recorded = [file for file in files.values() if file.exists()]
     path.write_text("".join(file.read_text() for file in recorded))
     for file in recorded:
         file.unlink()
+    packages, functions = leading(path.read_text())
+    bench.results.profiles[what] = packages
+    print(f"  {what}: where the samples of {path.name} are")
+    for function, share in functions:
+        print(f"  {share:6.1%}  {function}")
 
 
 def leading(stacks: str) -> tuple[list[Share], list[Share]]:

@@ -12,9 +12,9 @@ from bench.options import REQUEST_NAMES, Options
 from bench.targets import Verdict, judge
 
 SHOWN_PACKAGES = 8
-PEERS = ("service", "nginx", "fastapi", "naive", "mysqlslap")
 HEADINGS = {
     "service": "this service",
+    "working": "… its processor at work",
     "nginx": "… through nginx and TLS",
     "fastapi": "FastAPI",
     "naive": "naive",
@@ -34,7 +34,8 @@ class Circumstances:
 def write_report(results: Results, options: Options, circumstances: Circumstances) -> str:
     """Write results.json and results.md, and return the tables."""
     verdicts = list(judge(results, options.sizes))
-    text = "\n".join([*_tables(results, verdicts), *_circumstances(circumstances)])
+    circumstance = _circumstances(circumstances, options)
+    text = "\n".join([*_void(results), *_tables(results, verdicts), *circumstance])
     options.output.mkdir(parents=True, exist_ok=True)
     settings = asdict(options) | {"only": sorted(options.only)}
     del settings["output"]
@@ -44,7 +45,12 @@ def write_report(results: Results, options: Options, circumstances: Circumstance
     return text
 
 
-def _circumstances(run: Circumstances) -> Iterator[str]:
+def _void(results: Results) -> Iterator[str]:
+    if problems := results.problems():
+        yield f"**This run is void: {'; '.join(problems)}**\n"
+
+
+def _circumstances(run: Circumstances, options: Options) -> Iterator[str]:
     machine = run.machine
     if float(machine["load_before"]) > float(machine["cores"]) / 2:
         yield (
@@ -53,7 +59,8 @@ def _circumstances(run: Circumstances) -> Iterator[str]:
         )
     yield (
         f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB,"
-        f" Linux {machine['kernel']}; {run.minutes:.0f} minutes."
+        f" Linux {machine['kernel']}. {options.rounds} rounds of {options.seconds} s of requests,"
+        f" {options.processing_rounds} of processing; {run.minutes:.0f} minutes in all."
     )
     yield ", ".join(f"{name} {version}" for name, version in run.versions.items()) + "."
 
@@ -62,7 +69,7 @@ def _tables(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield from table(["ratio", "measured", "spread", "target", "medians", ""], _lines(verdicts))
     yield ""
     if requests := list(_requests(results)):
-        heading = ["a second (p99 in ms)", "connections", *(HEADINGS[peer] for peer in PEERS)]
+        heading = ["a second (p99 in ms)", "connections", *HEADINGS.values()]
         yield from table(heading, requests)
         yield ""
     if others := list(_others(results)):
@@ -81,7 +88,7 @@ def _lines(verdicts: Sequence[Verdict]) -> Iterator[list[str]]:
         yield [
             verdict.what,
             f"{ratio.median:.2f}",
-            f"{ratio.lowest:.2f} to {ratio.highest:.2f}",
+            f"{ratio.lowest:.2f} to {ratio.highest:.2f}" if verdict.repeated else "",
             f"{'at most' if verdict.at_most else 'at least'} {verdict.target:g}",
             verdict.medians,
             "reached" if verdict.reached else "**falls short**",
@@ -92,7 +99,7 @@ def _requests(results: Results) -> Iterator[list[str]]:
     numbers = sorted({case.connections for case in results.samples})
     for kind, name in REQUEST_NAMES.items():
         for connections in numbers:
-            cells = [_cell(results, kind, peer, connections) for peer in PEERS]
+            cells = [_cell(results, kind, peer, connections) for peer in HEADINGS]
             if any(cells):
                 yield [name, str(connections), *cells]
 

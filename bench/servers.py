@@ -135,9 +135,13 @@ def fastapi(database: OrderDatabase, credentials: Credentials, directory: Path) 
 
 
 def naive(database: OrderDatabase, credentials: Credentials, directory: Path) -> WebServer:
-    """Return the naive peer, without its processor."""
+    """Return the naive peer, without its processor; like the others, without TLS to MySQL."""
     port = free_port()
-    environment = {"DATABASE_URL": database.url, "PROCESSOR": "off", **credentials.environment}
+    environment = {
+        "DATABASE_URL": f"{database.url}?ssl_disabled=true",
+        "PROCESSOR": "off",
+        **credentials.environment,
+    }
     table = Process(
         [str(SERVICE_BIN / "python"), "-m", "bench.peers.naive"], directory, environment
     )

@@ -13,13 +13,15 @@ UNITS = {"rate": "/s", "p99": " ms"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """A line of the report: the ratio, its spread over the rounds, and what it is made of."""
+    """A line of the report: the ratio, its spread over the rounds (if it was measured more than
+    once), and what it is made of."""
 
     what: str
     ratio: Figure
     target: float
     at_most: bool
     medians: str
+    repeated: bool = True
 
     @property
     def reached(self) -> bool:
@@ -95,7 +97,7 @@ def judge(results: Results, sizes: tuple[int, ...]) -> Iterator[Verdict]:
         if (verdict := target.judge(results)) is not None:
             yield verdict
     if (errors := results.counts.get(DEADLOCK_ERRORS)) is not None:
-        yield Verdict(DEADLOCK_ERRORS, Figure(errors, errors, errors), 0, at_most=True, medians="")
+        yield _once(DEADLOCK_ERRORS, errors, limit=0)
     yield from _growth(results, min(sizes), max(sizes))
     yield from _memory(results)
 
@@ -117,10 +119,10 @@ def _memory(results: Results) -> Iterator[Verdict]:
         return
     few, many = min(results.memory), max(results.memory)
     ratio = divide(results.memory[many], results.memory[few])
-    yield Verdict(
-        what=f"resident memory after {many:,} orders to {few:,}",
-        ratio=Figure(ratio, ratio, ratio),
-        target=1.1,
-        at_most=True,
-        medians=f"{results.memory[many]:.1f} MiB to {results.memory[few]:.1f} MiB",
-    )
+    medians = f"{results.memory[many]:.1f} MiB to {results.memory[few]:.1f} MiB"
+    yield _once(f"resident memory after {many:,} orders to {few:,}", ratio, 1.1, medians)
+
+
+def _once(what: str, value: float, limit: float, medians: str = "") -> Verdict:
+    """Return the verdict on what is measured once, and has no spread."""
+    return Verdict(what, Figure.of([value]), limit, at_most=True, medians=medians, repeated=False)

@@ -9,10 +9,9 @@ from pathlib import Path
 from bench.bench import Bench
 from bench.database import OrderDatabase
 from bench.load import LoadError
-from bench.measurements import LOG_BYTES, TABLE_BYTES
+from bench.measurements import LOG_BYTES, POSTED, TABLE_BYTES
 from bench.options import TARGET_CONNECTIONS
 from bench.servers import WebServer, service
-from tests.support.polling import wait_until
 
 SLICE_SECONDS = 10
 LONGEST_SECONDS = 1800.0
@@ -38,15 +37,16 @@ def run(bench: Bench) -> None:
         _post(bench, server, few)
         _note(bench, server, database, few)
         _post(bench, server, min(bench.options.memory_posted, many) - few)
-        database.add_pending(max(0, many - database.count()))
+        database.wait_until_processed(LONGEST_SECONDS)
+        posted = database.count()
+        bench.results.counts[POSTED] = posted
+        if posted >= ENOUGH_TO_WEIGH:
+            bench.results.counts |= {
+                TABLE_BYTES: database.table_bytes() // posted,
+                LOG_BYTES: (database.binary_log_bytes() - logged) // posted,
+            }
+        database.add_pending(max(0, many - posted))
         _note(bench, server, database, many)
-    stored = database.count()
-    if stored < ENOUGH_TO_WEIGH:
-        return
-    bench.results.counts |= {
-        TABLE_BYTES: database.table_bytes() // stored,
-        LOG_BYTES: (database.binary_log_bytes() - logged) // stored,
-    }
 
 
 def _post(bench: Bench, server: WebServer, number: int) -> None:
@@ -64,12 +64,7 @@ def _post(bench: Bench, server: WebServer, number: int) -> None:
 
 
 def _note(bench: Bench, server: WebServer, database: OrderDatabase, number: int) -> None:
-    wait_until(
-        lambda: database.completed() >= database.count(),
-        LONGEST_SECONDS,
-        "the end of all orders",
-        every=0.5,
-    )
+    database.wait_until_processed(LONGEST_SECONDS)
     (worker,) = server.workers()
     bench.results.memory[number] = resident_mebibytes(Path(f"/proc/{worker}/status").read_text())
     print(

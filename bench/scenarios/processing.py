@@ -11,8 +11,10 @@ from bench.bench import Bench
 from bench.celery_queue import CeleryQueue
 from bench.database import SERVICE_BIN, OrderDatabase
 from bench.load import Sample
-from bench.measurements import DEADLOCK_ERRORS, DEADLOCKS, Case, Measure, interleave
+from bench.measurements import DEADLOCK_ERRORS, DEADLOCKS, TASKS, Case, Measure, interleave
+from bench.profile import record_processing_profile
 from bench.servers import service_environment
+from tests.support.polling import wait_until
 from tests.support.service_process import Process
 
 PROCESSES = (1, 4)
@@ -26,7 +28,7 @@ def run(bench: Bench) -> None:
     """Burn down the queue with the service and with Celery, by one process and by four."""
     tasks = bench.options.tasks
     database = bench.database()
-    bench.results.counts |= {DEADLOCKS: 0, DEADLOCK_ERRORS: 0}
+    bench.results.counts |= {TASKS: tasks, DEADLOCKS: 0, DEADLOCK_ERRORS: 0}
     with CeleryQueue(bench.directory, tasks) as celery:
         measures: list[tuple[Case, Measure]] = []
         for number in PROCESSES:
@@ -36,19 +38,29 @@ def run(bench: Bench) -> None:
             measures.append((own, partial(_service, bench, database, number)))
             measures.append((peer, partial(_celery, celery, tasks, number)))
         interleave(bench.results, measures, bench.options.processing_rounds)
+    if bench.options.profile:
+        database.fill(pending=tasks)
+        with _processor(bench, database).start() as process:
+            wait_until(
+                lambda: database.completed() >= STARTED * tasks, LONGEST_SECONDS, "the first orders"
+            )
+            record_processing_profile(bench, process)
+
+
+def _processor(bench: Bench, database: OrderDatabase) -> Process:
+    environment = service_environment(database, bench.credentials)
+    return Process([str(SERVICE_BIN / "flask"), "process-orders"], bench.directory, environment)
 
 
 def _service(bench: Bench, database: OrderDatabase, number: int) -> Sample:
     database.fill(pending=bench.options.tasks)
-    environment = service_environment(database, bench.credentials)
-    program = [str(SERVICE_BIN / "flask"), "process-orders"]
     before = _deadlocks(database)
     with ExitStack() as stack:
+        completed = stack.enter_context(database.counting())
         processes = [
-            stack.enter_context(Process(program, bench.directory, environment).start())
-            for _ in range(number)
+            stack.enter_context(_processor(bench, database).start()) for _ in range(number)
         ]
-        sample = burn_down(database.completed, bench.options.tasks, processes)
+        sample = burn_down(completed, bench.options.tasks, processes)
         for process in processes:
             process.stop()
     bench.results.counts[DEADLOCKS] += _deadlocks(database) - before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -10,15 +10,18 @@ from functools import partial
 from bench.bench import Bench
 from bench.conformance import Conformance
 from bench.database import OrderDatabase
-from bench.load import Sample
+from bench.load import LoadError, Sample
 from bench.measurements import Case, Measure, interleave
 from bench.mysqlslap import MySQLSlap
 from bench.nginx import Nginx
-from bench.options import STORED, TARGET_CONNECTIONS
+from bench.options import REQUEST_NAMES, STORED, TARGET_CONNECTIONS
 from bench.profile import record_profiles
 from bench.servers import WebServer, fastapi, naive, service
 
-WARM_UP_SECONDS = 2
+WARM_UP_SECONDS = 1
+# Threads of each process, as many as a deployed host has.
+PROCESSOR_THREADS = 8
+PROCESSED_SECONDS = 120.0
 
 NAIVE_ROWS = """
 INSERT INTO naive_orders (order_id, user_id, item_ids, total_amount, status, created_at,
@@ -29,12 +32,14 @@ SELECT order_id, user_id, item_ids, total_amount, 'Completed', created_at, 0.1 F
 
 @dataclass(frozen=True)
 class Peer:
-    """A server under test; `fill` leaves it with that many completed orders."""
+    """A server under test; `fill` leaves it with that many completed orders, and `settle` waits
+    until it has nothing to do."""
 
     name: str
     url: str
     server: WebServer
     fill: Callable[[int], None]
+    settle: Callable[[], object] = lambda: None
 
 
 def run(bench: Bench) -> None:
@@ -42,10 +47,13 @@ def run(bench: Bench) -> None:
     options = bench.options
     with ExitStack() as stack:
         nginx, peers = _start(bench, stack)
+        working = _start_working(bench, stack)
         slap = MySQLSlap(bench.database())
+        for peer in [*peers, working]:
+            peer.fill(STORED)
+            _warm_up(bench, peer, [kind for kind in REQUEST_NAMES if kind in options.only])
         for peer in peers:
             peer.fill(STORED)
-            _warm_up(bench, peer)
         for kind in [kind for kind in ("get", "list", "metrics") if kind in options.only]:
             for connections in options.connections:
                 measures = [_reading(bench, peer, kind, connections) for peer in peers]
@@ -55,6 +63,8 @@ def run(bench: Bench) -> None:
         if "post" in options.only:
             for connections in options.connections:
                 measures = [_posting(bench, peer, connections) for peer in peers]
+                if connections == TARGET_CONNECTIONS:
+                    measures.append(_posting(bench, working, connections))
                 limit = partial(slap.measure, connections, options.seconds)
                 measures.append((Case("post", "mysqlslap", connections), limit))
                 interleave(bench.results, measures, options.rounds)
@@ -84,14 +94,34 @@ def _start(bench: Bench, stack: ExitStack) -> tuple[Nginx, list[Peer]]:
     return nginx, peers
 
 
-def _warm_up(bench: Bench, peer: Peer) -> None:
-    bench.generator.run(
-        peer.url,
-        "get",
-        connections=TARGET_CONNECTIONS,
-        seconds=WARM_UP_SECONDS,
-        stored=STORED,
+def _start_working(bench: Bench, stack: ExitStack) -> Peer:
+    """Start this service once more, with its processor at work beside."""
+    database = bench.database()
+    server = service(
+        database, bench.credentials, bench.directory, PROCESSOR_THREADS=PROCESSOR_THREADS
     )
+    stack.enter_context(server.start())
+    return Peer(
+        "working",
+        server.url,
+        server,
+        partial(_fill, database),
+        partial(database.wait_until_processed, PROCESSED_SECONDS),
+    )
+
+
+def _warm_up(bench: Bench, peer: Peer, kinds: Iterable[str]) -> None:
+    for kind in kinds:
+        sample = bench.generator.run(
+            peer.url,
+            kind,
+            connections=TARGET_CONNECTIONS,
+            seconds=WARM_UP_SECONDS,
+            stored=STORED,
+        )
+        if sample.errors:
+            raise LoadError(f"{peer.name} is not measured: {kind}: {sample.problem}")
+    peer.settle()
 
 
 def _fill(database: OrderDatabase, completed: int) -> None:
@@ -129,8 +159,10 @@ def _constant(bench: Bench, nginx: Nginx, connections: int) -> tuple[Case, Measu
 def _posting(bench: Bench, peer: Peer, connections: int) -> tuple[Case, Measure]:
     def measure() -> Sample:
         peer.fill(0)
-        return bench.generator.run(
+        sample = bench.generator.run(
             peer.url, "post", connections=connections, seconds=bench.options.seconds, stored=0
         )
+        peer.settle()
+        return sample
 
     return Case("post", peer.name, connections), measure

@@ -109,10 +109,15 @@ class MySQLServer:
         database: str | None = None,
     ) -> list[tuple[Any, ...]]:
         """Run one statement as root and return its rows."""
-        connection = self._connect("root", self.root_password, database=database, read_timeout=60)
-        with connection, connection.cursor() as cursor:
+        with self.connect(database) as connection, connection.cursor() as cursor:
             cursor.execute(sql, args)
             return list(cursor.fetchall())
+
+    def connect(
+        self, database: str | None = None
+    ) -> pymysql.connections.Connection[pymysql.cursors.Cursor]:
+        """Return a connection as root, for many statements."""
+        return self._connect("root", self.root_password, database=database, read_timeout=60)
 
     def global_status(self, name: str) -> int:
         """Return one of the server's counters."""

@@ -37,6 +37,12 @@ def results_of(rates: dict[Case, list[float]]) -> Results:
     return Results(samples=samples)
 
 
+def report_of(results: Results, folder: Path, load: float = 0.0) -> str:
+    machine = {"processor": "x", "cores": 2, "memory_gib": 4, "kernel": "6", "load_before": load}
+    run = Circumstances(machine, {"commit": "abc"}, minutes=3)
+    return write_report(results, replace(QUICK, output=folder), run)
+
+
 def test_what_wrk_says() -> None:
     sample, next_id = parse(WRK % (0, 0, 0))
     assert sample.rate == 1500
@@ -50,6 +56,13 @@ def test_wrong_and_missing_answers_are_counted() -> None:
     assert sample.errors == 5
     assert "503" in sample.problem
     assert "2 requests without an answer" in sample.problem
+
+
+def test_a_server_that_answers_nothing_is_an_error() -> None:
+    silent = (WRK % (0, 0, 0)).replace('"requests":4500', '"requests":0')
+    sample, _ = parse(silent)
+    assert sample.errors == 1
+    assert sample.problem == "no answer at all"
 
 
 def test_what_mysqlslap_says() -> None:
@@ -124,7 +137,7 @@ def test_measurements_take_turns() -> None:
 
     cases = [(Case("post", name), lambda name=name: measure(name)) for name in "abc"]
     interleave(Results(), cases, 3)
-    assert "".join(turns) == "abcbcacab"
+    assert "".join(turns) == "abcacbcab"
 
 
 def test_what_leads_a_profile() -> None:
@@ -142,13 +155,29 @@ def test_resident_memory() -> None:
 
 @pytest.mark.parametrize(("load", "said"), [(0.9, False), (9.1, True)])
 def test_a_busy_machine_is_said(tmp_path: Path, load: float, said: bool) -> None:
-    machine = {"processor": "x", "cores": 2, "memory_gib": 4, "kernel": "6", "load_before": load}
-    run = Circumstances(machine, {"commit": "abc"}, minutes=3)
-    text = write_report(Results(), replace(QUICK, output=tmp_path), run)
+    text = report_of(Results(), tmp_path, load)
     assert ("busy" in text) is said
     written = json.loads((tmp_path / "results.json").read_text())
-    assert written["machine"] == machine
+    assert written["machine"]["load_before"] == load
     assert "output" not in written["settings"]
+
+
+@pytest.mark.parametrize("errors", [0, 1])
+def test_a_void_run_is_said_before_anything_else(tmp_path: Path, errors: int) -> None:
+    results = results_of({OURS: [1], PEER: [1]})
+    results.add(OURS, Sample(1, errors=errors, problem="no answer at all"))
+    results.add(PEER, Sample(1))
+    text = report_of(results, tmp_path)
+    assert text.startswith("**This run is void") is bool(errors)
+    assert ("no answer at all" in text) is bool(errors)
+
+
+def test_what_was_measured_once_has_no_spread(tmp_path: Path) -> None:
+    results = results_of({OURS: [2, 2], PEER: [1, 1]})
+    results.memory = {1_000: 100.0, 6_000: 100.0}
+    text = report_of(results, tmp_path)
+    assert "| 2.00     | 2.00 to 2.00 |" in text
+    assert "| 1.00     |              |" in text
 
 
 def test_a_table_is_aligned() -> None:
