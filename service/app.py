@@ -19,7 +19,8 @@ from service.ordering import Ordering
 from service.readiness import MIGRATIONS
 from service.runtime import EXTENSION, Runtime
 
-# Request threads that can never have a connection, so that `/ping` and 503s always get through.
+# Request threads that can never wait for the database's answer, so that `/ping` and 503s always get
+# through.
 SPARE_THREADS = 2
 # Kinds of batches: plain orders, those with a key, and look-ups. A thread for each that may be on
 # its way, so that they leave the others theirs.
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             pool_size + BATCHERS * MOST_BATCHES, thread_name_prefix="database-request"
         )
         database = Database(db.engine, stall_limit, threads)
-    app.extensions[EXTENSION] = Runtime(settings, database, Ordering(database, threads))
+    app.extensions[EXTENSION] = Runtime(settings, database, Ordering(database, threads, pool_size))
     for part in (observation, auth, errors):
         part.init_app(app)
     for resource in (health, metrics, orders):

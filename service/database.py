@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 3
 STATEMENT_TIMEOUT = 6
 LOCK_WAIT_TIMEOUT = 2
+# After this long, in seconds, MySQL rolls back for a client that is silent. A process that hangs,
+# or whose host is gone, must not keep its locks for the eight hours of MySQL's default.
+IDLE_TIMEOUT = 15
 # How long a thread waits for a free connection of the pool.
 POOL_TIMEOUT = 2
 # SQLite has one writer at a time; the others wait for it this long.
@@ -84,8 +87,11 @@ def _utcnow_sqlite(element: utcnow, compiler: Any, **kwargs: Any) -> str:
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now'{modifier}) || '000')"
 
 
-def engine_options(url: URL, pool_size: int) -> dict[str, Any]:
-    """Return the options of `create_engine` for this database, for a pool of that many."""
+def engine_options(url: URL, pool_size: int, idle_timeout: int = IDLE_TIMEOUT) -> dict[str, Any]:
+    """Return the options of `create_engine` for this database, for a pool of that many.
+
+    `idle_timeout` is after how many seconds MySQL gives up on a silent client.
+    """
     options: dict[str, Any] = {
         "isolation_level": "AUTOCOMMIT",
         "skip_autocommit_rollback": True,
@@ -105,7 +111,8 @@ def engine_options(url: URL, pool_size: int) -> dict[str, Any]:
             "write_timeout": STATEMENT_TIMEOUT,
             "charset": "utf8mb4",
             "init_command": "SET SESSION transaction_isolation = 'READ-COMMITTED',"
-            f" time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_TIMEOUT}",
+            f" time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_TIMEOUT},"
+            f" wait_timeout = {idle_timeout}",
         },
     }
 
@@ -163,9 +170,9 @@ class Database:
         self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "START TRANSACTION"
 
     @classmethod
-    def open(cls, url: URL, pool_size: int) -> Database:
-        """Make an engine of its own for the URL, with a pool of that size."""
-        engine = create_engine(url, **engine_options(url, pool_size))
+    def open(cls, url: URL, pool_size: int, idle_timeout: int = IDLE_TIMEOUT) -> Database:
+        """Make an engine of its own for the URL, as `engine_options` says."""
+        engine = create_engine(url, **engine_options(url, pool_size, idle_timeout))
         prepare_engine(engine)
         return cls(engine)
 
@@ -226,6 +233,8 @@ class Database:
                 if stopped_by is None:
                     raise
                 reason, retries = stopped_by
+                if self._guard:
+                    self._guard.note_answer()
                 metrics.DATABASE_CONFLICTS.labels(reason=reason).inc()
                 if tries == retries or (error_code(error) == LOCK_WAIT and not alone):
                     raise

@@ -46,14 +46,16 @@ _KEPT.set_result(True)
 # The master imports this module before it forks.
 connection_counts = ConnectionCounts()
 
-# How long, in seconds, a thread waits for the next bytes of a request that has begun.
-READ_TIMEOUT = 5
+# How long, in seconds, a thread waits for the next bytes of a request that has begun, or for a
+# client to take more of its answer.
+CLIENT_TIMEOUT = 5
 # How long, in seconds, a client may take to close its side after the answer.
 LINGER = 1
 
 
 class OrderServiceWorker(ThreadWorker):
-    """Serves requests in threads; SIGQUIT and SIGINT stop it as gracefully as SIGTERM."""
+    """Serves whole requests on its event loop and the rest in threads; SIGQUIT and SIGINT stop it
+    as gracefully as SIGTERM."""
 
     runtime: Runtime | None = None
     _notified = -math.inf
@@ -121,8 +123,9 @@ class OrderServiceWorker(ThreadWorker):
             else:
                 super().enqueue_req(conn)
             return
-        timeout = struct.pack("ll", READ_TIMEOUT, 0)
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+        timeout = struct.pack("ll", CLIENT_TIMEOUT, 0)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            conn.sock.setsockopt(socket.SOL_SOCKET, option, timeout)
         conn.sock.setblocking(False)
         conn.timeout = time.monotonic() + self.cfg.keepalive
         self.pending_conns.append(conn)
@@ -158,13 +161,13 @@ class OrderServiceWorker(ThreadWorker):
         if not isinstance(conn.parser, RequestParser):
             return False
         buffer = conn.parser.unreader.buf
+        if is_whole_request(buffer.getvalue()):  # it came along with the one before
+            return True
         buffer.seek(0, os.SEEK_END)
         try:
             if conn.sock.gettimeout() != 0:
                 conn.sock.setblocking(False)
             buffer.write(conn.sock.recv(RECEIVE_SIZE))
-        except BlockingIOError:
-            pass  # the request came along with the one before
         except OSError:
             return False
         return is_whole_request(buffer.getvalue())
@@ -173,11 +176,15 @@ class OrderServiceWorker(ThreadWorker):
         """Serve the request that has arrived; return whether to keep the connection, and the
         answer."""
         outbox = Outbox()
-        real, conn.sock = conn.sock, cast("socket.socket", outbox)
+        real, unreader = conn.sock, cast("Any", conn.parser).unreader
+        conn.sock = unreader.sock = cast("socket.socket", outbox)
         try:
             keep = super().handle(conn)
+        except Exception:  # it would end the loop
+            log.exception("a request could not be served")
+            keep = False
         finally:
-            conn.sock = real
+            conn.sock = unreader.sock = real
         return bool(keep), outbox.content()
 
     def _end_request(self, conn: TConn, result: tuple[bool, bytes]) -> None:

@@ -143,9 +143,14 @@ class Outcome(Generic[T]):
             _loop.call_soon(_go_on_all, tasks)
 
 
+def is_on_loop() -> bool:
+    """Tell whether the caller is a request on the event loop."""
+    return isinstance(getcurrent(), _Task)
+
+
 def call(threads: Executor, work: Callable[[], T]) -> T:
     """Return what `work` returns; from the event loop it is run by one of the threads."""
-    if not isinstance(getcurrent(), _Task):
+    if not is_on_loop():
         return work()
     outcome: Outcome[T] = Outcome()
     context = copy_context()

@@ -78,14 +78,15 @@ class JsonLineFormatter(logging.Formatter):
 
 
 class SlowClientFilter(logging.Filter):
-    """Makes one line of gunicorn's traceback for a client that does not finish its request."""
+    """Makes one line of gunicorn's traceback for a client that does not finish its request, or
+    does not take its answer."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass."""
         if record.exc_info and isinstance(record.exc_info[1], BlockingIOError):
             record.exc_info = None
             record.levelno, record.levelname = logging.INFO, "INFO"
-            record.msg, record.args = "a client was too slow to send its request", ()
+            record.msg, record.args = "a client was too slow", ()
         return True
 
 

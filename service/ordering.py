@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Sequence
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from service import handover
 from service.batching import Batcher
 from service.dao import idempotency
 from service.dao import orders as dao
 from service.dao.idempotency import KeyTaken, NewKey
 from service.dao.orders import DuplicateOrder, NewOrder
-from service.database import Database, is_conflict
+from service.database import POOL_TIMEOUT, STATEMENT_TIMEOUT, Database, is_conflict
+from service.stall import DatabaseStalled
 
 ACCEPTED, DUPLICATE = 201, 409
 _KEY = re.compile(r"[ -~]{1,255}")
@@ -43,10 +48,15 @@ def is_valid_key(key: str) -> bool:
 
 
 class Ordering:
-    """Orders of one process, accepted and looked up in batches."""
+    """Orders of one process, accepted and looked up in batches.
 
-    def __init__(self, database: Database, threads: Executor) -> None:
+    `places` is how many callers may wait in threads of the server's, of which it needs some for
+    what asks the database nothing. Those on the event loop take no thread.
+    """
+
+    def __init__(self, database: Database, threads: Executor, places: int) -> None:
         self._database = database
+        self._places = threading.BoundedSemaphore(places)
         self._plain = Batcher(self._accept_plain, threads, is_conflict)
         self._keyed = Batcher(self._accept_keyed, threads, is_conflict)
         self._statuses = Batcher(self._get_statuses, threads)
@@ -57,15 +67,33 @@ class Ordering:
         Raises:
             KeyReused: the key was used before with another payload.
         """
-        with self._database.watch():
+        with self._place():
             if key is None:
                 return self._plain.submit(order)
             return self._keyed.submit((order, _make_key(order, key)))
 
     def status(self, order_id: int) -> str | None:
         """Return the order's status, or None when there is no such order."""
-        with self._database.watch():
+        with self._place():
             return self._statuses.submit(order_id)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Watch one use of the database; off the event loop, by so many at once as have a place.
+
+        Raises:
+            DatabaseStalled: the database has stopped answering, or no place got free.
+        """
+        with self._database.watch():
+            if handover.is_on_loop():
+                yield
+                return
+            if not self._places.acquire(timeout=POOL_TIMEOUT):
+                raise DatabaseStalled
+            try:
+                yield
+            finally:
+                self._places.release()
 
     def _get_statuses(self, order_ids: Sequence[int]) -> list[str | None]:
         found = self._database.statement(
@@ -90,10 +118,8 @@ class Ordering:
             try:
                 self._insert(remaining.values())
             except DuplicateOrder:
-                taken = self._find_taken(remaining)
-                if not taken:  # any more: whoever was storing one of them has rolled back
-                    return {one for one in remaining if self._store({one: remaining[one]})}
-                for order_id in taken:
+                # None, if somebody has removed it meanwhile: then they are all new.
+                for order_id in self._find_taken(remaining):
                     del remaining[order_id]
             else:
                 break
@@ -117,7 +143,12 @@ class Ordering:
         if len(entries) > 1 and self._accept_all(entries):
             return [Acceptance(ACCEPTED)] * len(entries)
         answers: list[Acceptance | Exception] = []
+        deadline = time.monotonic() + STATEMENT_TIMEOUT
         for order, key in entries:
+            if time.monotonic() > deadline:
+                # Behind orders that have met locks: it would wait for the sum of those.
+                answers.append(DatabaseStalled())
+                continue
             try:
                 answers.append(self._accept_one(order, key))
             except Exception as problem:  # noqa: BLE001 - it is raised to the one caller

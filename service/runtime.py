@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -16,6 +17,9 @@ from service.processing.processor import POOL_SIZE, Processor
 
 # A server that waits GRACEFUL_TIMEOUT_SECONDS and then kills must find the processor done.
 STOP_SHARE = 0.8
+# The least time, in seconds, after which MySQL gives up on a processor that is silent: one that is
+# alive asks for orders each second.
+SHORTEST_IDLE = 5
 EXTENSION = "order_service"
 
 
@@ -42,7 +46,9 @@ class Runtime:
         if not self.settings.processor_threads:
             return
         handler = load_handler(self.settings)
-        own = Database.open(self.settings.database_url, POOL_SIZE)
+        # What a processor that hangs has locked is free as soon as what it has claimed.
+        idle_timeout = max(SHORTEST_IDLE, math.ceil(self.settings.processor_lease_seconds))
+        own = Database.open(self.settings.database_url, POOL_SIZE, idle_timeout)
         self.processor = Processor(own, handler, self.settings, on_broken)
         self.processor.start()
 

@@ -42,10 +42,14 @@ class StallGuard:
             self._started[use] = now
         try:
             yield
-            self._last_answer = time.monotonic()
+            self.note_answer()
         finally:
             with self._lock:
                 del self._started[use]
+
+    def note_answer(self) -> None:
+        """Note that the database has answered, if only that a lock is taken."""
+        self._last_answer = time.monotonic()
 
     def _refuse_if_stalled(self, now: float) -> None:
         if now - self._last_answer < STALL_SECONDS:

@@ -36,6 +36,8 @@ ISOLATED_FROM_ATTEMPT = 3
 
 # How many times as many orders are looked at as are to be claimed: other processes claim, too.
 CANDIDATES = 4
+# How many times as many again, when all of those were locked.
+MORE_CANDIDATES = 8
 
 ClaimKey = tuple[int, int]
 
@@ -119,6 +121,9 @@ def claimable() -> Select[int, int, int]:
 _candidates = (
     claimable().with_only_columns(Order.id).limit(bindparam("candidates", type_=Integer)).subquery()
 )
+_HAS_MORE = (
+    claimable().with_only_columns(Order.id).limit(1).offset(bindparam("candidates", type_=Integer))
+)
 LOCK_CLAIMABLE = (
     select(
         Order.id,
@@ -180,10 +185,7 @@ def claim_orders(
     twice, the order may be what kills the workers, so it is claimed only when the process is
     `idle`, and alone: otherwise it would cost the orders beside it their attempts as well.
     """
-    found = connection.execute(
-        LOCK_CLAIMABLE, {"limit": limit, "candidates": limit * CANDIDATES}
-    ).all()
-    rows: Sequence[Row[*tuple[Any, ...]]] = sorted(found, key=attrgetter("id"))
+    rows = _lock_claimable(connection, limit)
     spent = [row for row in rows if row.attempts >= max_attempts]
     _fail_exhausted(connection, spent)
     rows, isolate = _isolate([row for row in rows if row.attempts < max_attempts], idle=idle)
@@ -204,6 +206,16 @@ def claim_orders(
         for row in rows
     ]
     return ClaimedBatch(claims, [row.order_id for row in spent], isolate)
+
+
+def _lock_claimable(connection: Connection, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Lock the oldest claimable orders that nobody else has locked, however many others have."""
+    candidates = limit * CANDIDATES
+    while True:
+        found = connection.execute(LOCK_CLAIMABLE, {"limit": limit, "candidates": candidates}).all()
+        if found or connection.execute(_HAS_MORE, {"candidates": candidates}).first() is None:
+            return sorted(found, key=attrgetter("id"))
+        candidates *= MORE_CANDIDATES
 
 
 def _isolate(

@@ -13,8 +13,9 @@ from service.processing.handlers import OrderTask
 class Attempt:
     """A claimed order on its way through this process.
 
-    Its result is decided once: by the handler's end, by its time-out, or by the service's stop,
-    whichever comes first (`end`). Moments are of `time.monotonic`, in seconds.
+    Its result is decided once: by the handler's end, by its time-out, by a wait for a thread that
+    is too long, or by the service's stop, whichever comes first (`end`). Moments are of
+    `time.monotonic`, in seconds.
     """
 
     def __init__(self, claim: Claim, lease_ends: float) -> None:
@@ -39,6 +40,13 @@ class Attempt:
         with self._lock:
             first = not self._ended
             self._ended = True
+            return first
+
+    def end_unless_begun(self) -> bool:
+        """Claim the right to decide the result, but only while the handler has not started."""
+        with self._lock:
+            first = not self._ended and self.started is None
+            self._ended |= first
             return first
 
     def cancel(self) -> None:

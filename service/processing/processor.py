@@ -287,7 +287,7 @@ class Processor:
 
     def _give_back_delayed(self, attempt: Attempt) -> None:
         # The handler has become slow: let another process have what waits for a thread here.
-        if attempt.end():
+        if attempt.end_unless_begun():
             self._recorder.submit(attempt, Result(attempt.claim, Verdict.GIVE_BACK))
             with self._changed:
                 self._capacity.observe(LONGEST_WAIT)

@@ -19,12 +19,14 @@ from service.dao.orders import NewOrder
 from service.models import db
 from service.ordering import Acceptance, KeyReused, Ordering
 from service.runtime import runtime
+from service.stall import DatabaseStalled
 from tests.support.inspection import Store
 from tests.support.load import Load
 from tests.support.polling import wait_until
 from tests.support.service_process import Server
 
 SECONDS = 20
+PLACES = 40
 NEW, TAKEN, REPLAYED = Acceptance(201), Acceptance(409), Acceptance(201, replayed=True)
 LOST = pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")
 
@@ -63,7 +65,7 @@ def accept_together(
 ) -> list[Acceptance | Exception]:
     """Accept all the orders in one batch; return the answers, or what was raised."""
     threads = HeldThreads(pool)
-    ordering = Ordering(runtime(app).database, threads)
+    ordering = Ordering(runtime(app).database, threads, PLACES)
     keyed = entries[0][1] is not None
     batcher = ordering._keyed if keyed else ordering._plain
     # The first finds nobody under way, and goes alone.
@@ -200,18 +202,20 @@ def test_an_order_that_waits_for_a_lock_takes_nobody_along(
             " available_at, created_at, updated_at) VALUES (20, 1, '[1]', 1, 0, 0, now(), now(),"
             " now())"
         )
-        one, locked, three = accept_together(app, pool, [(order(n), None) for n in (10, 20, 30)])
+        # So many that they would count as a database that has stopped answering.
+        free = [10, *range(30, 50)]
+        locked, *others = accept_together(app, pool, [(order(n), None) for n in (20, *free)])
         holder.exec_driver_sql("ROLLBACK")
-    assert (one, three) == (NEW, NEW)
+    assert others == [NEW] * len(free)
     assert isinstance(locked, exc.OperationalError)
-    assert set(store.statuses()) == {10, 15, 30, 10**9}
+    assert set(store.statuses()) == {15, *free, 10**9}
     other.database.engine.dispose()
 
 
 def test_look_ups_share_one_statement(app: Flask, pool: ThreadPoolExecutor, store: Store) -> None:
     store.add_orders([1, 2])
     threads = HeldThreads(pool)
-    ordering = Ordering(runtime(app).database, threads)
+    ordering = Ordering(runtime(app).database, threads, PLACES)
     first = pool.submit(ordering.status, 1)
     wait_until(lambda: ordering._statuses._sent, SECONDS, "the first batch")
     others = [pool.submit(ordering.status, number) for number in (2, 3, 2)]
@@ -221,6 +225,22 @@ def test_look_ups_share_one_statement(app: Flask, pool: ThreadPoolExecutor, stor
         assert first.result(SECONDS) == "Pending"
         assert [each.result(SECONDS) for each in others] == ["Pending", None, "Pending"]
     assert sent == ["SELECT"] * 2
+
+
+def test_no_more_wait_in_threads_than_have_a_place(
+    app: Flask, pool: ThreadPoolExecutor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_orders([1])
+    threads = HeldThreads(pool)
+    monkeypatch.setattr("service.ordering.POOL_TIMEOUT", 0.05)
+    ordering = Ordering(runtime(app).database, threads, places=1)
+    first = pool.submit(ordering.status, 1)
+    wait_until(lambda: ordering._statuses._sent, SECONDS, "the first batch")
+    with pytest.raises(DatabaseStalled):
+        ordering.status(1)
+    threads.let_go()
+    assert first.result(SECONDS) == "Pending"
+    assert ordering.status(1) == "Pending"
 
 
 @pytest.mark.faults

@@ -27,6 +27,7 @@ from service.models import Order
 from service.processing.order_queue import OrderQueue
 from tests.support.databases import settings_for
 from tests.support.inspection import Store
+from tests.support.polling import wait_until
 from tests.support.service_process import REPOSITORY
 
 
@@ -305,6 +306,40 @@ def test_a_claim_passes_by_what_another_transaction_has_locked(mysql_url: str) -
     assert store.run(claim_around) == [1, 3]
     for opened in (store, other):
         opened.database.engine.dispose()
+
+
+@pytest.mark.mysql
+def test_a_claim_walks_past_any_number_of_locked_orders(mysql_url: str) -> None:
+    store = Store(mysql_url)
+    other = Store(mysql_url)
+    store.run(lambda connection: connection.execute(text("DELETE FROM orders")))
+    store.add_orders(range(1, 301))
+
+    def claim_beyond(connection: Connection, locked: int) -> list[int]:
+        connection.execute(select(Order.id).order_by(Order.id).limit(locked).with_for_update())
+        return ids(claim(other, 2).claims)
+
+    assert store.run(lambda connection: claim_beyond(connection, 290)) == [291, 292]
+    assert store.run(lambda connection: claim_beyond(connection, 300)) == []
+    for opened in (store, other):
+        opened.database.engine.dispose()
+
+
+@pytest.mark.mysql
+def test_a_silent_process_loses_its_locks(mysql_url: str) -> None:
+    store = Store(mysql_url)
+    store.run(lambda connection: connection.execute(text("DELETE FROM orders")))
+    store.add_orders([1, 2])
+    silent = Database.open(make_url(mysql_url), 1, idle_timeout=1)
+    with silent.connect() as connection:
+        connection.exec_driver_sql("START TRANSACTION")
+        connection.execute(select(Order.id).with_for_update())
+        assert ids(claim(store).claims) == []
+        claimed = wait_until(lambda: ids(claim(store).claims), 20, "free locks", every=0.2)
+        connection.invalidate()
+    assert claimed == [1, 2]
+    for opened in (store.database, silent):
+        opened.engine.dispose()
 
 
 CLAIM_ALL = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPResponse
@@ -111,6 +112,20 @@ def test_a_body_that_ends_early_is_not_an_order(server: Server, rest: bytes) -> 
     answer, body = send(server, POST + rest)
     assert answer.status == 400
     assert_json_error(answer, body)
+
+
+@pytest.mark.parametrize("field", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+def test_a_field_behind_a_bare_line_feed_holds_up_nobody(server: Server, field: bytes) -> None:
+    """gunicorn's fast parser sees a body there, and waits for it."""
+    data = b"GET /ping HTTP/1.1\r\n" + HOST + b"X: y\n" + field + b"\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(data)
+        started = time.monotonic()
+        # It may be answered after the other one, but is under way before.
+        assert server.client.get("/ping").status == 200
+        assert server.client.get("/ping").status == 200
+        assert time.monotonic() - started < 2
+        assert connection.recv(4096)[:13] in (b"HTTP/1.1 200 ", b"HTTP/1.1 400 ")
 
 
 def test_a_double_slash_needs_credentials(server: Server) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.databases import order_body
 from tests.support.polling import wait_until
 from tests.support.service_process import AUTHORIZATION, Server
 
@@ -101,6 +102,27 @@ def connections_of(pid: int, port: int) -> int:
         if int(row[1].partition(":")[2], 16) == port and row[3] == established
     }
     return sum(str(path.readlink()) in ours for path in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_clients_that_take_no_answers_are_let_go(server: Server) -> None:
+    # Answers of some megabytes, more than the kernel keeps for a client.
+    for number in range(100):
+        body = order_body(number + 1, item_ids=[2**62] * 1000)
+        assert server.client.post(body).status == 201
+    (worker,) = server.workers()
+    before = connections_of(worker, server.port)
+    lists = (b"GET /orders?limit=100 HTTP/1.1\r\nHost: localhost\r\n" + AUTH + b"\r\n") * 30
+    with ExitStack() as stack:
+        for _ in range(4):
+            connect(server, stack, lists)
+
+        def greedy() -> int:
+            return connections_of(worker, server.port) - before
+
+        wait_until(lambda: greedy() > 0, 20, "their connections")
+        wait_until(lambda: greedy() <= 0, 60, "the end of their connections", every=0.2)
+    assert_prompt(server)
+    assert "Traceback" not in server.log
 
 
 def test_connections_are_left_to_the_worker_that_has_fewer(tmp_path: Path, sqlite_url: str) -> None:

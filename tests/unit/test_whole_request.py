@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.whole_request import is_whole_request
+from service.whole_request import Outbox, is_whole_request
 
 GET = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /orders HTTP/1.1\r\nHost: localhost\r\n"
@@ -41,7 +41,21 @@ def test_whole(data: bytes) -> None:
         POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         POST + b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\nbody",
         GET + b"Upgrade: websocket\r\n\r\n",
+        POST + b"X: y\nContent-Length: 5\r\n\r\n",
+        POST + b"X: y\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /ping HTTP/1.1\nHost: localhost\n\n" + GET + b"\r\n",
     ],
 )
 def test_not_whole_or_not_usual(data: bytes) -> None:
     assert not is_whole_request(data)
+
+
+def test_what_stands_for_the_socket_never_waits() -> None:
+    outbox = Outbox()
+    outbox.settimeout(5)
+    outbox.sendall(b"a")
+    assert outbox.send(b"bc") == 2
+    with pytest.raises(BlockingIOError):
+        outbox.recv(1)
+    outbox.close()
+    assert outbox.content() == b"abc"
