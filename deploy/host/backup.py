@@ -79,12 +79,12 @@ def open_store(settings: Settings) -> Store:
 
 def apply_retention(settings: Settings, store: Store) -> None:
     """Remove the backups that have had their time, and the binary logs of before the oldest."""
-    doomed = expired_backups(
-        store.ids(), datetime.now(UTC), settings.keep_days, settings.keep_at_least
-    )
+    servers = store.servers()
+    doomed = expired_backups(servers, datetime.now(UTC), settings.keep_days, settings.keep_at_least)
     for backup in doomed:
         store.remove_backup(backup)
-    for copy in expired_copies(store.copies(), store.ids()):
+        del servers[backup]
+    for copy in expired_copies(store.copies(), servers):
         store.remove_copy(copy)
 
 

@@ -16,6 +16,7 @@ from backup_store import (
     State,
     Store,
     binlog_number,
+    check_space,
     sidecar,
     sync_folder,
 )
@@ -69,9 +70,10 @@ def copy_closed(settings: Settings, store: Store) -> State:
 
 def _oldest_needed(store: Store, uuid: str) -> int | None:
     """Return the number of the log at which the server's oldest full backup begins."""
-    manifests = [store.manifest(backup) for backup in store.ids()]
     numbers = [
-        binlog_number(one["binlog"]["file"]) for one in manifests if one["server_uuid"] == uuid
+        binlog_number(one["binlog"]["file"])
+        for one in store.manifests().values()
+        if one["server_uuid"] == uuid
     ]
     return min(numbers, default=None)
 
@@ -79,7 +81,7 @@ def _oldest_needed(store: Store, uuid: str) -> int | None:
 def _copy(settings: Settings, store: Store, log: _Log) -> int:
     folder = store.binlogs / log.server_uuid
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store.check_space(2 * log.bytes, settings.reserve)
+    check_space(store.folder, 2 * log.bytes, settings.reserve)
     stamp = log.moment.strftime(TIME_FORMAT)
     name = f"{log.path.name}_{stamp}{suffix(settings.public_key)}"
     plain, partial = folder / f"{PARTIAL}log", folder / f"{PARTIAL}{name}"

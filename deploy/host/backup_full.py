@@ -25,7 +25,15 @@ from typing import Any
 import ledger
 from backup_files import Packed, pack, suffix
 from backup_settings import BackupError, Settings
-from backup_store import MANIFEST, PARTIAL, TIME_FORMAT, Manifest, Store, sync_folder
+from backup_store import (
+    MANIFEST,
+    PARTIAL,
+    TIME_FORMAT,
+    Manifest,
+    Store,
+    check_space,
+    sync_folder,
+)
 from host import write_json
 from mysql_session import Server, Session
 from table_digests import digests
@@ -88,7 +96,7 @@ def take(settings: Settings, store: Store, kind: str) -> Manifest:
     try:
         with server.session() as session:
             facts = _facts(session, settings)
-            store.check_space(_estimate(store, facts["bytes"]), settings.reserve)
+            check_space(store.folder, _estimate(store, facts["bytes"]), settings.reserve)
             name = f"{settings.database}.sql{suffix(settings.public_key)}"
             with _dumping(server, settings, partial / name) as (result, watch, let_go):
                 snapshot = _begin(session, result, watch, let_go)
@@ -213,8 +221,8 @@ def _facts(session: Session, settings: Settings) -> dict[str, Any]:
 
 def _estimate(store: Store, data_bytes: int) -> int:
     """Return the bytes that a backup may need: twice the last one, or the data uncompressed."""
-    ids = store.ids()
-    return 2 * store.manifest(ids[-1])["bytes"] if ids else data_bytes
+    manifests = list(store.manifests().values())
+    return 2 * manifests[-1]["bytes"] if manifests else data_bytes
 
 
 def _wait_for_free_id(store: Store) -> None:

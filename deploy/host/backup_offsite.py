@@ -1,20 +1,21 @@
 """Copies of the backups elsewhere: by rsync over SSH, or in an S3-compatible store by rclone.
 
 Nothing there is deleted because it is missing here, so a host that lost its disk, and begins anew
-with the same destination, empties nothing. What the retention removes is decided by the names that
-are there, by the same rules as here.
+with the same destination, empties nothing. What the retention removes is decided by the names and
+manifests that are there, by the same rules as here.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from backup_retention import expired_backups, expired_copies
 from backup_settings import BackupError, Settings
-from backup_store import PARTIAL, parse_copy, sidecar
+from backup_store import MANIFEST, PARTIAL, TIME, Store, parse_copy, sidecar
 from host import SETTINGS, run
 
 SECONDS = 3600
@@ -38,7 +39,7 @@ def send(settings: Settings) -> str:
     else:
         _rclone("copy", "--exclude", f"{PARTIAL}*", "--exclude", f"{PARTIAL}*/**", source,
                 _there(settings))  # fmt: skip
-    if doomed := expired_names(_names(settings), settings, datetime.now(UTC)):
+    if doomed := _expired(settings, datetime.now(UTC)):
         _remove(settings, doomed)
     return settings.destination
 
@@ -60,22 +61,51 @@ def fetch(settings: Settings, target: Path) -> None:
         _rclone("copy", _there(settings), f"{target}/")
 
 
-def expired_names(names: Sequence[str], settings: Settings, now: datetime) -> list[str]:
-    """Return which of the paths in a store have had their time; folders end with a slash."""
-    backups = sorted({path.partition("/")[0] for path in names if path.endswith("/manifest.json")})
-    doomed = expired_backups(backups, now, settings.keep_days, settings.keep_at_least)
+def expired_names(
+    names: Sequence[str], servers: Mapping[str, str], settings: Settings, now: datetime
+) -> list[str]:
+    """Return which of the paths in a store have had their time; folders end with a slash.
+
+    Args:
+        names: all paths.
+        servers: the server of each full backup whose manifest can be read.
+    """
+    doomed = expired_backups(servers, now, settings.keep_days, settings.keep_at_least)
     copies = []
     for listed in names:
         folder, _, rest = listed.partition("/")
         uuid, _, name = rest.partition("/")
         if folder == "binlogs" and (copy := parse_copy(uuid, name)):
             copies.append(copy)
-    kept = [backup for backup in backups if backup not in doomed]
+    kept = {backup: server for backup, server in servers.items() if backup not in doomed}
     expired = [f"{backup}/" for backup in doomed]
     for copy in expired_copies(copies, kept):
         path = Path("binlogs") / copy.server_uuid / copy.name
         expired += [str(path), str(sidecar(path))]
     return expired
+
+
+def _expired(settings: Settings, now: datetime) -> list[str]:
+    names = _names(settings)
+    manifests = filter(re.compile(f"({TIME})/{MANIFEST}").fullmatch, names)
+    backups = [path.partition("/")[0] for path in manifests]
+    # Manifests are fetched only where they matter: what stays if all were one server's stays.
+    if not expired_backups(
+        dict.fromkeys(backups, ""), now, settings.keep_days, settings.keep_at_least
+    ):
+        return []
+    return expired_names(names, _servers(settings), settings, now)
+
+
+def _servers(settings: Settings) -> dict[str, str]:
+    """Return the server of each full backup that is there."""
+    with tempfile.TemporaryDirectory(prefix="off-the-host-") as folder:
+        if settings.offsite == "s3":
+            _rclone("copy", "--include", f"/*/{MANIFEST}", _there(settings), folder)
+        else:
+            only = ("--include=/*/", f"--include=/*/{MANIFEST}", "--exclude=*")
+            _rsync(settings, "--recursive", *only, _there(settings), f"{folder}/")
+        return Store(Path(folder)).servers()
 
 
 def _there(settings: Settings) -> str:

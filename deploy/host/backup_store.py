@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from backup_settings import BackupError
+from backup_settings import BackupError, warn
 from host import read_json, write_json
 from table_digests import Digest
 
@@ -142,19 +142,33 @@ class Store:
             BackupError: there is none, or it is damaged.
         """
         path = self.folder / backup / MANIFEST
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not path.parent.is_dir():
             raise BackupError(
                 f"there is no backup {backup!r} in {self.folder}; there are:"
                 f" {', '.join(self.ids()) or 'none'}"
-            ) from None
-        except ValueError as problem:
+            )
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as problem:
             raise BackupError(f"{path} is damaged: {problem}; use another backup") from None
-        missing = sorted(Manifest.__required_keys__ - found.keys())
-        if missing:
+        keys = found.keys() if isinstance(found, dict) else set()
+        if missing := sorted(Manifest.__required_keys__ - keys):
             raise BackupError(f"{path} is damaged: {', '.join(missing)} is missing")
         return cast("Manifest", found)
+
+    def manifests(self) -> dict[str, Manifest]:
+        """Return the manifests by their ids, oldest first; those that are damaged are told."""
+        found = {}
+        for backup in self.ids():
+            try:
+                found[backup] = self.manifest(backup)
+            except BackupError as problem:
+                warn(f"{problem}; it is left out, and stays until somebody removes it")
+        return found
+
+    def servers(self) -> dict[str, str]:
+        """Return the server of each backup whose manifest can be read."""
+        return {backup: one["server_uuid"] for backup, one in self.manifests().items()}
 
     def dump(self, manifest: Manifest) -> Path:
         """Return where a backup's dump lies."""
@@ -204,20 +218,6 @@ class Store:
             for entry in folder.glob(f"{PARTIAL}*"):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
-    def check_space(self, needed: int, reserve: int) -> None:
-        """Refuse to begin what would leave less than the reserve on the disk.
-
-        Raises:
-            BackupError: there is too little.
-        """
-        free = shutil.disk_usage(self.folder).free
-        if free < needed + reserve:
-            raise BackupError(
-                f"{self.folder} has {free >> 20} MiB free; this needs {needed >> 20} MiB and leaves"
-                f" {reserve >> 20} MiB free (backup_reserve_megabytes): free some space, or keep"
-                " fewer backups (backup_keep_days, backup_keep_at_least)"
-            )
-
     def last(self, what: str) -> State:
         """Return how the last run went: of `backup`, `binlog` or `drill`."""
         return cast("State", read_json(self.folder / f"last-{what}.json", {}))
@@ -225,6 +225,21 @@ class Store:
     def remember(self, what: str, state: Mapping[str, Any]) -> None:
         """Write down how a run went; figures that it has not come to stay as they were."""
         write_json(self.folder / f"last-{what}.json", {**self.last(what), **state})
+
+
+def check_space(folder: Path, needed: int, reserve: int) -> None:
+    """Refuse to begin what would leave less than the reserve on the folder's disk.
+
+    Raises:
+        BackupError: there is too little.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed + reserve:
+        raise BackupError(
+            f"{folder} has {free >> 20} MiB free; this needs {needed >> 20} MiB and leaves"
+            f" {reserve >> 20} MiB free (backup_reserve_megabytes): free some space; backups take"
+            " less with backup_keep_days and backup_keep_at_least"
+        )
 
 
 def sidecar(copy: Path) -> Path:

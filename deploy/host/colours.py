@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import urllib.error
@@ -111,7 +112,7 @@ class Colour:
                 return error.code, json.load(error)
             except ValueError:
                 return error.code, {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             return 0, {"error": str(error)}
 
     def secret(self, name: str) -> str:

@@ -25,6 +25,7 @@ LIBRARY = Path(__file__).resolve().parent
 PENDING = STATE / "rotation.json"
 ROLLOUT_SECONDS = 3600
 PASSWORD, PREVIOUS = "auth_password", "auth_password_previous"
+WEBHOOK = "webhook_secret"
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
     for one in (rotate, retire):
         one.add_argument("--by", default="unknown", help="who changes it, for the ledger")
     show = actions.add_parser("show", help="tell what there is and where it lies")
-    show.add_argument("--password", action="store_true", help="the API's password itself, too")
+    show.add_argument("--password", action="store_true", help="the secrets themselves, too")
     show.set_defaults(run=_show)
     given = parser.parse_args()
     try:
@@ -151,14 +152,21 @@ def _retire(given: argparse.Namespace) -> None:
 
 def _show(given: argparse.Namespace) -> None:
     _active_release()
-    folder = secret_files.folder()
-    password = secret_files.text(PASSWORD) if given.password else f"sudo cat {folder / PASSWORD}"
+
+    def secret(name: str, volume: str = secret_files.VOLUME) -> str:
+        if given.password:
+            return secret_files.text(name, volume)
+        return f"sudo cat {secret_files.folder(volume) / name}"
+
     say(f"API user       {colours.dotenv().get('AUTH_USERNAME') or 'admin'}")
-    say(f"API password   {password}")
+    say(f"API password   {secret(PASSWORD)}")
     say(f"  changed      {secret_files.changed_at(PASSWORD):%Y-%m-%d %H:%M} UTC")
     former = "is still accepted: end it with -e retire=api"
     say(f"  the former   {former if secret_files.text(PREVIOUS) else 'none is accepted'}")
-    say(f"MySQL          {', '.join(database_accounts.ACCOUNTS)}; one password for each")
+    say(f"Webhook secret {secret(WEBHOOK)}")
+    say("MySQL          one password for each account")
+    for account in database_accounts.ACCOUNTS:
+        say(f"  {account:<12} {secret(f'{account}_password', secret_files.MYSQL_VOLUME)}")
     say(f"  changed      {secret_files.changed_at('database_url'):%Y-%m-%d %H:%M} UTC")
     if pending := read_json(PENDING, None):
         say(f"CUT OFF        the change by {pending['by']} since {pending['since']}: run it again")

@@ -2,6 +2,9 @@
 
 `state/lock.json`: token, owner, why, since, until (RFC 3339, UTC). It is freed by whoever holds the
 token; past `until` it counts as forgotten, and the next one takes it.
+
+A rollout or a restore that has begun goes on without the deployment that began it, and without its
+lock. It ends by itself, so the next deployment waits for it.
 """
 
 from __future__ import annotations
@@ -12,14 +15,25 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from host import STATE, CommandError, now, read_json, say, write_json
+from host import STATE, CommandError, now, read_json, say, under_way, write_json
 
 PATH = STATE / "lock.json"
 GUARD = STATE / "lock.flock"
 EVERY_SECONDS = 1.0
+# Longer than a rollout takes with the default settings; a restore of large data takes longer.
+UNDER_WAY_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class _Obstacle:
+    """Why the lock cannot be had yet, and for how long it is waited for."""
+
+    text: str
+    seconds: float
 
 
 def main() -> None:
@@ -45,16 +59,15 @@ def acquire(given: argparse.Namespace) -> None:
     """Take the lock, waiting for its holder as long as is allowed.
 
     Raises:
-        CommandError: somebody else still holds it.
+        CommandError: somebody else still holds it, or what was begun before is still under way.
     """
-    deadline = time.monotonic() + given.wait
-    while (holder := _try(given)) is not None:
-        if time.monotonic() >= deadline:
-            raise CommandError(
-                f"{holder['owner']} has been deploying here since {holder['since']}"
-                f" ({holder['why']}). Wait for it to end; if it was cut off, its lock ends by"
-                f" itself at {holder['until']}."
-            )
+    begun, told = time.monotonic(), ""
+    while (obstacle := _try(given)) is not None:
+        if time.monotonic() - begun >= obstacle.seconds:
+            raise CommandError(obstacle.text)
+        if obstacle.text != told:
+            told = obstacle.text
+            say(f"waiting: {told}")
         time.sleep(EVERY_SECONDS)
     say(f"locked by {given.owner}")
 
@@ -67,12 +80,22 @@ def release(token: str) -> None:
             say("unlocked")
 
 
-def _try(given: argparse.Namespace) -> dict[str, Any] | None:
-    """Take the lock and return None, or return who holds it."""
+def _try(given: argparse.Namespace) -> _Obstacle | None:
+    """Take the lock and return None, or return what is in the way."""
     with _guarded():
         holder: dict[str, Any] = read_json(PATH, {})
         if holder and holder["token"] != given.token and holder["until"] > now():
-            return holder
+            return _Obstacle(
+                f"{holder['owner']} has been deploying here since {holder['since']}"
+                f" ({holder['why']}). Wait for it to end; if it was cut off, its lock ends by"
+                f" itself at {holder['until']}.",
+                given.wait,
+            )
+        if (what := under_way()) is not None:
+            return _Obstacle(
+                f"{what} is still under way on this host. It ends by itself; try again then.",
+                max(given.wait, UNDER_WAY_SECONDS),
+            )
         until = datetime.now(UTC) + timedelta(minutes=given.minutes)
         write_json(
             PATH,

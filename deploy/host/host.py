@@ -1,12 +1,15 @@
-"""What the host's programs share: where things lie, and how commands are run."""
+"""What the host's programs share: where things lie, how commands are run, who is at work."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ RELEASES = ROOT / "releases"
 STACK = ROOT / "stack"
 STATE = ROOT / "state"
 FAILURES = ROOT / "failures"
+# Held by what starts or stops the service's containers; says what that is.
+UNDER_WAY = STATE / "rollout.flock"
 CERTIFICATES = ROOT / "certificates"
 UPSTREAM = ROOT / "upstream" / "server.conf"
 SETTINGS = Path(os.environ.get("ORDER_SERVICE_SETTINGS", "/etc/order-service"))
@@ -27,9 +32,10 @@ class CommandError(Exception):
 
 
 def say(text: str) -> None:
-    """Tell the operator, through Ansible or the journal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Tell the operator, through Ansible or the journal; that nobody listens stops nothing."""
+    with suppress(BrokenPipeError):
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 def now() -> str:
@@ -111,3 +117,37 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Put the value in place as a whole, readable for people too."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Be the only one that starts or stops the service; the kernel ends it with the process.
+
+    Raises:
+        CommandError: another one is at it; the text says which.
+    """
+    with UNDER_WAY.open("a+", encoding="utf-8") as file:
+        for _ in range(10):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)  # perhaps somebody only looks: under_way()
+        else:
+            raise CommandError(f"{under_way()} is under way; it ends by itself")
+        file.truncate(0)
+        file.write(f"{what}, since {now()}\n")
+        file.flush()
+        yield
+
+
+def under_way() -> str | None:
+    """Return what starts or stops the service just now, even if nobody waits for it any more."""
+    try:
+        with UNDER_WAY.open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return UNDER_WAY.read_text(encoding="utf-8").strip() or "a rollout"
+    return None

@@ -125,11 +125,27 @@ def answers_since(moment: str, address: str) -> list[int]:
 
 def mirror(source: Path, target: Path) -> None:
     """Make the target folder's content the source's, in place: nginx has the folder mounted."""
-    wanted = {path.relative_to(source) for path in source.rglob("*")}
+    wanted = {(path.relative_to(source), path.is_dir()) for path in source.rglob("*")}
     for path in sorted(target.rglob("*"), reverse=True):
-        if path.relative_to(target) not in wanted:
+        if (path.relative_to(target), path.is_dir()) not in wanted:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    for relative, is_folder in sorted(wanted):
+        if is_folder:
+            (target / relative).mkdir(exist_ok=True)
+        else:
+            _copy(source / relative, target / relative)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file that differs, as a whole: a full disk takes nothing away."""
+    if target.exists() and target.read_bytes() == source.read_bytes():
+        return
+    new = target.with_name(f".{target.name}.new")
+    try:
+        shutil.copy2(source, new)
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:

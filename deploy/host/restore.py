@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ import backup_offsite
 from backup import binlog, locked, open_store, remembered, run_main
 from backup_full import take
 from backup_settings import BackupError, Settings, load, warn
-from backup_store import PARTIAL, Store
-from host import CommandError, say
+from backup_store import PARTIAL, Store, check_space
+from host import CommandError, alone, say
 from restore_live import replace_live
 from restore_plan import LATEST, Plan, check, choose
-from scratch_mysql import Scratch, scratch
+from scratch_mysql import Scratch, docker_folder, scratch
 
 
 def main(arguments: list[str]) -> None:
@@ -43,16 +44,18 @@ def main(arguments: list[str]) -> None:
 
 def restore(settings: Settings, given: argparse.Namespace) -> dict[str, Any]:
     """Restore into a scratch server, and with `live` from there into the live one."""
+    live = given.what == "live"
     store = Store(given.store) if given.store else open_store(settings)
     if given.until and not given.store:
         _copy_newest_binlogs(settings)
-    with locked():
+    # From the start: what is deployed meanwhile would be stopped, and its tables replaced.
+    with locked(), alone("a restore of the live data") if live else nullcontext():
         begun = time.monotonic()
         plan = choose(store, given.backup, given.until, foreign=given.store is not None)
         check(store, plan)
         with scratch(settings) as server:
             report = into_scratch(settings, store, plan, server, given.identity)
-            if given.what == "live":
+            if live:
                 report |= replace_live(
                     settings, server, plan.manifest["database"], with_backup=not given.no_backup
                 )
@@ -65,7 +68,8 @@ def into_scratch(
 ) -> dict[str, Any]:
     """Load and replay what is planned, and say what came of it."""
     manifest = plan.manifest
-    open_store(settings).check_space(3 * manifest["sql_bytes"], settings.reserve)
+    for folder in (open_store(settings).folder, docker_folder()):
+        check_space(folder, 3 * manifest["sql_bytes"], settings.reserve)
     server.load(store, manifest, identity)
     last = None
     if plan.copies:
@@ -117,8 +121,7 @@ def _copy_newest_binlogs(settings: Settings) -> None:
 
 
 def _list(store: Store) -> None:
-    for backup in store.ids():
-        one = store.manifest(backup)
+    for one in store.manifests().values():
         rows = sum(table["rows"] for table in one["tables"].values())
         what = (one["id"], one["kind"], f"{rows} rows", f"{one['bytes']} bytes", one["release"])
         say("  ".join(map(str, what)))

@@ -72,13 +72,13 @@ def check(store: Store, plan: Plan) -> None:
 def _newest(store: Store, foreign: bool) -> str:
     found = [one for one in _candidates(store, foreign) if one["kind"] != BEFORE_RESTORE]
     if not found:
-        raise BackupError(f"there is no backup in {store.folder}")
+        raise BackupError(f"there is no backup in {store.folder} that can be read")
     return found[-1]["id"]
 
 
 def _candidates(store: Store, foreign: bool) -> list[Manifest]:
     """Leave out backups without an order: the first of a host that is there to be restored to."""
-    every = [store.manifest(backup) for backup in store.ids()]
+    every = list(store.manifests().values())
     filled = [
         one for one in every if "orders" not in one["tables"] or one["tables"]["orders"]["rows"]
     ]

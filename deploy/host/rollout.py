@@ -10,8 +10,8 @@ gone.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
+import shutil
 import signal
 import sys
 import time
@@ -26,13 +26,13 @@ import ledger as ledgers
 import nginx
 import smoke
 from colours import Colour
-from host import FAILURES, SETTINGS, STATE, CommandError, now, read_json, say
+from host import FAILURES, SETTINGS, CommandError, alone, now, read_json, say
 
-LOCK = STATE / "rollout.flock"
 INTERRUPTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 UNEXPECTED = 500
 # As many bad answers end the watch at once, if their share is too large.
 BAD_AT_ONCE = 5
+FAILURES_KEPT = 10
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def main() -> None:
     for number in INTERRUPTS:
         signal.signal(number, _interrupted)
     try:
-        with _alone(given.release, given.by):
+        with alone(f"the rollout of {given.release}, by {given.by}"):
             _rollout(given)
-    except CommandError as problem:
+    except (CommandError, OSError) as problem:
         sys.exit(f"FAILED: {problem}")
 
 
@@ -73,6 +73,7 @@ def _rollout(given: argparse.Namespace) -> None:
     former = colours.serving()
     serves = (former.release(), ledger["active"]) == (given.release, given.release)
     if serves and not given.force and not former.wants_change(given.release):
+        _clear_up(former, ledger)
         say(f"UNCHANGED: {given.release} serves already, in {former.name}")
         return
     new = former.other if former.containers() else former
@@ -87,9 +88,10 @@ def _rollout(given: argparse.Namespace) -> None:
         smoke.test(public)
         say("smoke test passed")
         _bake(public, new, moment, limits)
-    if former != new:
-        _retire(former)
-    _settle(new, ledger, given)
+        # From here on it serves: what is left is not worth taking it back.
+        _ignore_interrupts()
+        ledger = _write_down(ledger, given)
+    _clear_up(new, ledger)
     say(f"CHANGED: {given.release} serves, in {new.name}")
 
 
@@ -143,24 +145,32 @@ def _bake(client: smoke.Client, new: Colour, since: str, limits: Limits) -> None
     say(f"baked for {limits.bake_seconds:g} s: {len(answers)} answers, {bad} of them 5xx")
 
 
+def _write_down(ledger: ledgers.Ledger, given: argparse.Namespace) -> ledgers.Ledger:
+    """Enter the release as the one that serves; changed settings alone are no entry."""
+    if ledger["active"] == given.release and not given.force:
+        return ledger
+    image = images.find(given.release) or ""
+    ledger = ledgers.activate(ledger, given.release, image, given.digest, given.by, back=given.back)
+    ledgers.write(ledger)
+    return ledger
+
+
+def _clear_up(active: Colour, ledger: ledgers.Ledger) -> None:
+    """Remove what neither serves nor can be gone back to; what stays is left to the next run."""
+    with _best_effort(f"stopping {active.other.name}"):
+        _retire(active.other)
+    with _best_effort("removing older releases"):
+        images.prune([entry["release"] for entry in ledger["releases"]])
+
+
 def _retire(former: Colour) -> None:
     """Stop the former colour once its last requests are answered."""
+    if not former.containers():
+        return
     if not nginx.wait_for_former_workers():
         say("some requests are still running; the former colour ends them, or gives them up")
     former.stop()
     say(f"stopped {former.name}")
-
-
-def _settle(active: Colour, ledger: ledgers.Ledger, given: argparse.Namespace) -> None:
-    """Write down what serves, and remove what can neither serve nor be gone back to."""
-    if ledger["active"] != given.release or given.force:
-        image = images.find(given.release) or ""
-        ledger = ledgers.activate(
-            ledger, given.release, image, given.digest, given.by, back=given.back
-        )
-        ledgers.write(ledger)
-    active.other.stop()
-    images.prune([entry["release"] for entry in ledger["releases"]])
 
 
 @contextmanager
@@ -170,25 +180,53 @@ def _taken_back_on_failure(former: Colour, new: Colour, release: str) -> Iterato
     try:
         yield
     except BaseException as problem:
-        for number in INTERRUPTS:
-            signal.signal(number, signal.SIG_IGN)
-        folder = FAILURES / f"{now().replace(':', '')}-{release}"
-        end = new.save_logs(folder)
-        (folder / "reason.txt").write_text(f"{problem}\n")
-        (folder / "readyz.json").write_text(json.dumps(new.readiness()))
-        if not kept.is_in_place():
-            _switch_back(former, kept)
-        new.stop()
-        say(f"what the failed containers wrote last (all of it: {folder}):\n{end}")
+        _ignore_interrupts()
+        # First of all: what comes after it can fail, on a full disk say.
+        is_back = _switch_back(former, kept)
+        with _best_effort("keeping what tells why"):
+            _keep_evidence(new, release, problem)
+        if is_back:
+            with _best_effort(f"stopping {new.name}"):
+                new.stop()
         raise
 
 
-def _switch_back(former: Colour, kept: nginx.Former) -> None:
+def _switch_back(former: Colour, kept: nginx.Former) -> bool:
+    """Tell whether nginx sends to the former colour; if not, the new one must go on."""
     try:
-        kept.restore()
-        say(f"switched nginx back to {former.name}")
-    except CommandError as problem:
-        say(f"nginx could not be switched back to {former.name}: {problem}")
+        if not kept.is_in_place():
+            kept.restore()
+            say(f"switched nginx back to {former.name}")
+    except (CommandError, OSError) as problem:
+        say(f"nginx could not be switched back to {former.name}, so both run on: {problem}")
+        return False
+    return True
+
+
+def _keep_evidence(new: Colour, release: str, problem: BaseException) -> None:
+    """Keep why a release was taken back, and forget the oldest of those."""
+    folder = FAILURES / f"{now().replace(':', '')}-{release}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "reason.txt").write_text(f"{problem}\n")
+    (folder / "readyz.json").write_text(json.dumps(new.readiness()))
+    end = new.save_logs(folder)
+    say(f"what the failed containers wrote last (all of it: {folder}):\n{end}")
+    for old in sorted(FAILURES.iterdir())[:-FAILURES_KEPT]:
+        shutil.rmtree(old)
+
+
+@contextmanager
+def _best_effort(what: str) -> Iterator[None]:
+    """Go on when the block fails, and tell that it did."""
+    try:
+        yield
+    except Exception as problem:  # noqa: BLE001 - whatever it is, what serves comes first
+        say(f"{what} failed: {problem}")
+
+
+def _ignore_interrupts() -> None:
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _recover(ledger: ledgers.Ledger) -> None:
@@ -199,21 +237,9 @@ def _recover(ledger: ledgers.Ledger) -> None:
     if active and serving.release() != active and other.readiness()[1].get("release") == active:
         nginx.switch(active, colours.upstream_for(other))
         say(f"an earlier rollout was cut off: {other.name} serves {active} again")
-
-
-@contextmanager
-def _alone(release: str, by: str) -> Iterator[None]:
-    """Be the only rollout on this host; the kernel ends it with the process."""
-    with LOCK.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise CommandError(f"another rollout is under way: {file.read().strip()}") from None
-        file.truncate(0)
-        file.write(f"{release}, by {by}, since {now()}\n")
-        file.flush()
-        yield
+    elif other.containers():
+        # Perhaps nginx has not read what is in place: it would still send to what is stopped next.
+        nginx.reload()
 
 
 def _interrupted(number: int, _frame: FrameType | None) -> None:

@@ -79,6 +79,11 @@ def remove() -> None:
     try_run(["docker", "rm", "--force", "--volumes", NAME])
 
 
+def docker_folder() -> Path:
+    """Return where Docker keeps the scratch server's data."""
+    return Path(run(["docker", "info", "--format", "{{.DockerRootDir}}"]).strip())
+
+
 @dataclass(frozen=True)
 class Scratch:
     """A running scratch server."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from host import RELEASES, STACK, CommandError, run
 
 VOLUME = "order-service_service-secrets"
+MYSQL_VOLUME = "order-service_mysql-secrets"
 MAKE_SECRETS = ("python", "deploy/make_secrets.py")
 MEMORY = Path("/run/order-service-secrets")
 SECONDS = 120
@@ -57,15 +58,15 @@ def _in_memory(secrets: Mapping[str, str]) -> Iterator[dict[str, str]]:
         shutil.rmtree(MEMORY)
 
 
-def folder() -> Path:
-    """Return where the service's secrets lie."""
-    where = run(["docker", "volume", "inspect", "--format", "{{.Mountpoint}}", VOLUME])
+def folder(volume: str = VOLUME) -> Path:
+    """Return where the service's secrets lie, or those of another volume."""
+    where = run(["docker", "volume", "inspect", "--format", "{{.Mountpoint}}", volume])
     return Path(where.strip())
 
 
-def text(name: str) -> str:
-    """Return one of the service's secrets, or an empty text where there is none."""
-    path = folder() / name
+def text(name: str, volume: str = VOLUME) -> str:
+    """Return a secret, one of the service's unless told else; empty where there is none."""
+    path = folder(volume) / name
     return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
 

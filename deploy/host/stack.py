@@ -1,6 +1,7 @@
 """MySQL and nginx, the containers that outlive releases: `docker-compose.yml` with `base.yml`.
 
-plan   say what a release would restart, and refuse it where nobody has allowed that
+plan   say what a release would restart, and refuse it where nobody has allowed that, or where
+       MySQL would not start with it
 place  put the release's Compose files and MySQL's configuration in place
 up     start what is not running, and restart what has changed
 """
@@ -44,10 +45,20 @@ def main() -> None:
         sys.exit(f"FAILED: {problem}")
 
 
-def compose(folder: Path, release: str, *arguments: str, seconds: float = 120) -> str:
-    """Run `docker compose` on the base project, as the files below the folder define it."""
+def compose(
+    folder: Path, release: str, *arguments: str, mounted: Path = STACK, seconds: float = 120
+) -> str:
+    """Run `docker compose` on the base project, as the files below the folder define it.
+
+    Args:
+        folder: has the Compose files.
+        release: whose image the one-shots have.
+        arguments: of `docker compose`.
+        mounted: the folder whose files the containers see.
+        seconds: after which it is given up.
+    """
     files = [part for file in FILES for part in ("-f", str(folder / file))]
-    where = ["--project-directory", str(STACK), "--env-file", str(STACK / ".env")]
+    where = ["--project-directory", str(mounted), "--env-file", str(STACK / ".env")]
     return run(
         ["docker", "compose", "-p", "order-service", *where, *files, *arguments],
         seconds=seconds,
@@ -59,7 +70,8 @@ def plan(release: str, *, allowed: bool) -> None:
     """Say what would be restarted.
 
     Raises:
-        CommandError: something that serves would be, and nobody has allowed that.
+        CommandError: something that serves would be, and nobody has allowed that; or MySQL refuses
+            the configuration that it would be started with.
     """
     restarts = [name for name in SERVICES if _differs(RELEASES / release, release, name)]
     if restarts and not allowed:
@@ -67,7 +79,24 @@ def plan(release: str, *, allowed: bool) -> None:
             f"this release or its settings would restart {' and '.join(restarts)}: requests fail"
             " for some seconds. Run it again with -e allow_interruption=true when that may be."
         )
+    if "mysql" in restarts:
+        _try_mysql(release)
     say(f"would restart: {', '.join(restarts) or 'nothing'}")
+
+
+def _try_mysql(release: str) -> None:
+    """Have another server of the same image read the release's configuration, and nothing else.
+
+    Without the image's entrypoint, which would prepare a data folder.
+    """
+    folder = RELEASES / release
+    once = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "mysqld", "mysql")
+    try:
+        compose(folder, release, *once, "--validate-config", mounted=folder, seconds=START_SECONDS)
+    except CommandError as problem:
+        raise CommandError(
+            f"MySQL refuses this release's configuration, so it runs on with what it has: {problem}"
+        ) from None
 
 
 def place(release: str) -> None:

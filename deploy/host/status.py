@@ -21,7 +21,7 @@ import colours
 import ledger as ledgers
 import renew_certificate
 import secret_files
-from host import SETTINGS, STATE, CommandError, now, read_json, run
+from host import SETTINGS, STATE, CommandError, now, read_json, run, under_way
 
 CERTIFICATE_DAYS = 14
 # Of the disk; below it, backups and images are at stake.
@@ -186,10 +186,12 @@ def _host() -> Iterator[Line]:
 
 def _lock() -> Iterator[Line]:
     holder = read_json(STATE / "lock.json", None)
-    if holder is None or holder["until"] <= now():
-        yield Line("lock", "nobody deploys")
-    else:
+    if holder is not None and holder["until"] > now():
         yield Line("lock", f"{holder['owner']} since {_when(holder['since'])}: {holder['why']}")
+    elif what := under_way():
+        yield Line("lock", f"{what} is under way; no deployment waits for it")
+    else:
+        yield Line("lock", "nobody deploys")
 
 
 def _age(moment: str) -> timedelta:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import backup_offsite
 import backup_settings
 import pytest
+from backup import apply_retention
+from backup_binlogs import _oldest_needed
 from backup_files import check_file, checksum
 from backup_offsite import expired_names
 from backup_retention import expired_backups, expired_copies
@@ -46,6 +51,10 @@ def add_copy(folder: Path, number: int, stamp: str) -> None:
     path.touch()
 
 
+def of_one(backups: list[str]) -> dict[str, str]:
+    return dict.fromkeys(backups, UUID)
+
+
 def logs(plan: Plan) -> list[int]:
     return [copy.number for copy in plan.copies]
 
@@ -53,18 +62,31 @@ def logs(plan: Plan) -> list[int]:
 def test_old_backups_go_and_the_newest_stay_however_old() -> None:
     backups = ["2026-09-01T000000Z", "2026-10-01T000000Z", "2026-11-01T000000Z"]
     recent = "2026-11-20T000000Z"
-    assert expired_backups([*backups, recent], NOW, 14, 1) == backups
-    assert expired_backups([*backups, recent], NOW, 14, 3) == backups[:1]
-    assert expired_backups(backups, NOW, 14, 3) == []
-    assert expired_backups([recent], NOW, 14, 1) == []
+    assert expired_backups(of_one([*backups, recent]), NOW, 14, 1) == backups
+    assert expired_backups(of_one([*backups, recent]), NOW, 14, 3) == backups[:1]
+    assert expired_backups(of_one(backups), NOW, 14, 3) == []
+    assert expired_backups(of_one([recent]), NOW, 14, 1) == []
+
+
+def test_a_replaced_servers_backups_push_out_none_of_the_lost_ones() -> None:
+    lost = {"2026-09-01T000000Z": "lost", "2026-09-02T000000Z": "lost"}
+    new = {f"2026-10-{day:02}T000000Z": "new" for day in range(1, 5)}
+    assert expired_backups(lost | new, NOW, 14, 2) == ["2026-10-01T000000Z", "2026-10-02T000000Z"]
+    # Nor keep the lost one's backups the new one's binary logs, or the other way round.
+    stamps = ["2026-08-31T000000Z", "2026-09-30T000000Z", "2026-10-02T000000Z"]
+    copies = [parse_copy(server, copy_name(1, one)) for server in ("lost", "new") for one in stamps]
+    expired = expired_copies([copy for copy in copies if copy], lost | new)
+    assert [(copy.server_uuid, copy.copied_at.month) for copy in expired] == [
+        ("lost", 8), ("new", 8), ("new", 9),
+    ]  # fmt: skip
 
 
 def test_binary_logs_go_that_end_before_the_oldest_kept_backup() -> None:
     stamps = ["2026-10-31T235959Z", "2026-11-01T000000Z", "2026-11-02T000000Z"]
     copies = [parse_copy(UUID, copy_name(n, stamp)) for n, stamp in enumerate(stamps)]
     present = [copy for copy in copies if copy]
-    assert expired_copies(present, ["2026-11-01T000000Z"]) == present[:1]
-    assert expired_copies(present, []) == []
+    assert expired_copies(present, of_one(["2026-11-01T000000Z"])) == present[:1]
+    assert expired_copies(present, {}) == []
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "binlog.000001.zst", "binlog_2026.zst", "x.json"])
@@ -78,7 +100,7 @@ def test_off_the_host_only_named_backups_are_removed() -> None:
     before = f"binlogs/{UUID}/{copy_name(1, '2026-09-30T000000Z')}"
     names = [f"{folder}/{file}" for folder in (old, new) for file in ("manifest.json", "o.sql.zst")]
     names += ["photos/2026.jpg", "readme", before, f"binlogs/{UUID}/{copy_name(2, old)}"]
-    assert expired_names(names, settings, NOW) == [
+    assert expired_names(names, of_one([old, new]), settings, NOW) == [
         f"{old}/",
         before,
         str(sidecar(Path(before))),
@@ -86,7 +108,7 @@ def test_off_the_host_only_named_backups_are_removed() -> None:
         str(sidecar(Path("binlogs") / UUID / copy_name(2, old))),
     ]
     # A new host that has the old one's destination, and nothing of its own, empties nothing.
-    assert expired_names([f"{old}/manifest.json", before], settings, NOW) == [
+    assert expired_names([f"{old}/manifest.json", before], of_one([old]), settings, NOW) == [
         before,
         str(sidecar(Path(before))),
     ]
@@ -187,7 +209,52 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str) -> None:
     backup(tmp_path, "2026-11-20T000000Z")
     (tmp_path / "2026-11-20T000000Z" / "manifest.json").write_text(text)
     with pytest.raises(BackupError, match="is damaged"):
+        choose(Store(tmp_path), "2026-11-20T000000Z", None)
+    with pytest.raises(BackupError, match=r"no backup in .* that can be read"):
         choose(Store(tmp_path), None, None)
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]"])
+def test_a_damaged_manifest_is_told_and_stops_nothing_else(
+    tmp_path: Path, text: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for day in (1, 2, 20):
+        backup(tmp_path, f"2026-10-{day:02}T000000Z", log=day)
+    damaged = tmp_path / "2026-10-20T000000Z" / "manifest.json"
+    damaged.unlink() if text is None else damaged.write_text(text)
+    store = Store(tmp_path)
+    settings = Settings(directory=tmp_path, keep_at_least=1)
+
+    assert choose(store, None, None).manifest["id"] == "2026-10-02T000000Z"
+    assert _oldest_needed(store, UUID) == 1
+    assert "2026-10-20T000000Z/manifest.json is damaged" in capsys.readouterr().err
+    # It is neither what has to stay nor removed.
+    apply_retention(settings, store)
+    assert store.ids() == ["2026-10-02T000000Z", "2026-10-20T000000Z"]
+
+
+@pytest.mark.parametrize("kind", ["rsync", "s3"])
+def test_off_the_host_each_server_keeps_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The manifests there tell the servers; other people's files are nobody's business."""
+    lost, new = "2026-09-01T000000Z", ["2026-10-01T000000Z", "2026-10-02T000000Z"]
+    backup(tmp_path, lost, server="lost")
+    for name in new:
+        backup(tmp_path, name, server="new")
+    there = [f"{path.name}/manifest.json" for path in tmp_path.iterdir()]
+    removed: list[list[str]] = []
+
+    def fetched(*arguments: Any) -> str:
+        if "manifest.json" in " ".join(map(str, arguments)):
+            shutil.copytree(tmp_path, arguments[-1], dirs_exist_ok=True)
+        return ""
+
+    monkeypatch.setattr(backup_offsite, "_rclone" if kind == "s3" else "_rsync", fetched)
+    monkeypatch.setattr(backup_offsite, "_names", lambda _: [*there, "photos/manifest.json"])
+    monkeypatch.setattr(backup_offsite, "_remove", lambda _, doomed: removed.append(doomed))
+    backup_offsite.send(Settings(directory=Path("/x"), keep_at_least=1, offsite=kind))
+    assert removed == [[f"{new[0]}/"]]
 
 
 def test_a_file_is_compared_with_what_was_written(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import deploy_lock
+import host
 import pytest
-from host import CommandError
+from host import CommandError, alone
 
 Deployer = Callable[..., None]
 
@@ -18,6 +20,7 @@ Deployer = Callable[..., None]
 def acquire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployer:
     monkeypatch.setattr(deploy_lock, "PATH", tmp_path / "lock.json")
     monkeypatch.setattr(deploy_lock, "GUARD", tmp_path / "lock.flock")
+    monkeypatch.setattr(host, "UNDER_WAY", tmp_path / "rollout.flock")
 
     def acquired(owner: str, minutes: float = 60, wait: float = 0) -> None:
         deploy_lock.acquire(
@@ -72,3 +75,52 @@ def test_a_damaged_lock_is_named(acquire: Deployer) -> None:
     deploy_lock.PATH.write_text("{")
     with pytest.raises(CommandError, match=r"lock\.json is not JSON .*; restore or remove it"):
         acquire("ann@laptop")
+
+
+ROLLOUT = "the rollout of 1a2b3c, by ann@laptop"
+
+
+def test_what_goes_on_without_its_deployment_is_waited_for(
+    acquire: Deployer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ExitStack() as rollout:
+        rollout.enter_context(alone(ROLLOUT))
+        monkeypatch.setattr(deploy_lock.time, "sleep", lambda _: rollout.close())
+        acquire("bob@laptop")
+    assert f"waiting: {ROLLOUT}, since 2" in capsys.readouterr().out
+    assert json.loads(deploy_lock.PATH.read_text())["owner"] == "bob@laptop"
+
+
+@pytest.mark.parametrize("minutes", [-1, None], ids=["forgotten", "none"])
+def test_what_does_not_end_in_time_is_named(
+    acquire: Deployer, monkeypatch: pytest.MonkeyPatch, minutes: float | None
+) -> None:
+    """A lock that is past its time is not a forgotten one while its rollout goes on."""
+    monkeypatch.setattr(deploy_lock, "UNDER_WAY_SECONDS", 0)
+    if minutes is not None:
+        acquire("ann@laptop", minutes=minutes)
+    with (
+        alone(ROLLOUT),
+        pytest.raises(CommandError, match=rf"{ROLLOUT}, since \S+ is still .* ends by itself"),
+    ):
+        acquire("bob@laptop")
+    acquire("bob@laptop")
+
+
+def test_a_holder_is_told_at_once_also_while_it_rolls_out(acquire: Deployer) -> None:
+    acquire("ann@laptop")
+    with alone(ROLLOUT), pytest.raises(CommandError, match="ann@laptop has been deploying here"):
+        acquire("bob@laptop")
+
+
+def test_of_two_at_work_the_second_is_told_about_the_first(acquire: Deployer) -> None:
+    acquire("ann@laptop")
+    with (
+        alone(ROLLOUT),
+        pytest.raises(CommandError, match=f"{ROLLOUT}, since .* is under way"),
+        alone("a restore of the live data"),
+    ):
+        pass
+    with alone("a restore of the live data"):
+        assert host.under_way().startswith("a restore of the live data, since ")
+    assert host.under_way() is None

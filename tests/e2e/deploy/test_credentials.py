@@ -83,11 +83,13 @@ def test_no_secret_is_visible(deployment: Deployment) -> None:
 def test_the_password_is_shown_when_asked_for_only(deployment: Deployment) -> None:
     told = deployment.node.playbook("credentials.yml")
     assert told.recap.changed == 0
-    assert deployment.password not in told.output
     command = told.output.partition("API password")[2].partition("\n")[0].strip()
     assert deployment.remote.ssh(command) == deployment.password
     shown = deployment.node.playbook("credentials.yml", "-e", "show=true")
-    assert deployment.password in shown.output
+    webhook = deployment.remote.sudo(f"cat {volume('service-secrets')}/webhook_secret")
+    for secret in (deployment.password, webhook, *database_passwords(deployment).values()):
+        assert secret not in told.output
+        assert secret in shown.output
     deployment.node.runs.remove(shown)
 
 
