@@ -19,8 +19,9 @@ class NotAllHeld(Exception):
 
 
 # The orders are found one by one through their primary key, in the order of the array. A list of
-# values in the statement itself, one for each order, would be parsed anew each time.
-_COMPLETE = {
+# values in the statement itself, one for each order, would be parsed anew each time. The plus keeps
+# SQLite from the index on `outcome`: it would walk all unfinished orders for each of these.
+COMPLETE = {
     "mysql": text("""
         UPDATE JSON_TABLE(:ended, '$[*]' COLUMNS (
           id BIGINT PATH '$[0]', fence BIGINT PATH '$[1]', microseconds BIGINT PATH '$[2]'
@@ -38,7 +39,7 @@ _COMPLETE = {
           updated_at = strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'
         FROM json_each(:ended) AS ended
         WHERE orders.id = json_extract(ended.value, '$[0]')
-          AND orders.fence = json_extract(ended.value, '$[1]') AND orders.outcome IS NULL
+          AND orders.fence = json_extract(ended.value, '$[1]') AND +orders.outcome IS NULL
     """),
 }
 
@@ -83,7 +84,7 @@ def complete_all(connection: Connection, results: Sequence[Result], slot: int) -
     """
     ended = sorted((*result.claim.key, result.microseconds) for result in results)
     changed = connection.execute(
-        _COMPLETE[connection.dialect.name], {"ended": json.dumps(ended)}
+        COMPLETE[connection.dialect.name], {"ended": json.dumps(ended)}
     ).rowcount
     if changed != len(results):
         raise NotAllHeld

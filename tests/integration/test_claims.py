@@ -20,7 +20,7 @@ from service.dao.claims import (
     record_results,
     renew_leases,
 )
-from service.dao.completions import NotAllHeld, complete_all, complete_one
+from service.dao.completions import COMPLETE, NotAllHeld, complete_all, complete_one
 from service.dao.orders import retry_failed
 from service.database import Database, utcnow
 from service.models import Order
@@ -206,8 +206,18 @@ def test_the_claim_uses_its_index_and_sorts_nothing(store: Store) -> None:
         assert "TEMP B-TREE" not in plan
 
 
-def explain(store: Store, sql: str) -> str:
-    rows = store.run(lambda connection: connection.execute(text(sql)).all())
+def test_completing_all_finds_each_order_by_its_key(store: Store) -> None:
+    store.add_orders(range(1, 501))
+    dialect = store.database.engine.dialect.name
+    how = "EXPLAIN FORMAT=TREE" if dialect == "mysql" else "EXPLAIN QUERY PLAN"
+    plan = explain(store, f"{how} {COMPLETE[dialect].text}", ended="[[1, 0, 0], [2, 0, 0]]")
+    by_key = "index lookup on orders using PRIMARY" if dialect == "mysql" else "PRIMARY KEY (rowid="
+    assert by_key in plan
+    assert "ix_orders_outcome" not in plan
+
+
+def explain(store: Store, sql: str, **parameters: object) -> str:
+    rows = store.run(lambda connection: connection.execute(text(sql), parameters).all())
     return "\n".join(str(column) for row in rows for column in row)
 
 
