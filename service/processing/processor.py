@@ -191,6 +191,9 @@ class Processor:
         lease_ends = time.monotonic() + self._settings.processor_lease_seconds
         batch = self._orders.claim(limit, idle=len(self._in_flight) == 0)
         self._report(batch)
+        if batch.claims and time.monotonic() >= lease_ends:
+            self._give_back_late(batch)
+            return
         with self._changed:
             self._isolate = batch.isolate
             self._capacity.take(len(batch.claims))
@@ -201,6 +204,16 @@ class Processor:
         self._in_flight.add(attempts)
         for attempt in attempts:
             self._work.put(attempt)
+
+    def _give_back_late(self, batch: ClaimedBatch) -> None:
+        # A database that is slow must not use up the attempts that the handler should have.
+        log.warning(
+            "it took longer than a lease to claim %d orders: they are given back",
+            len(batch.claims),
+        )
+        self._orders.record([Result(claim, Verdict.GIVE_BACK) for claim in batch.claims])
+        with self._changed:
+            self._woken = True
 
     @staticmethod
     def _report(batch: ClaimedBatch) -> None:
