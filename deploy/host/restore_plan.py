@@ -32,7 +32,7 @@ def parse_until(text: str) -> datetime:
     except ValueError:
         raise BackupError(
             f"restore_until is {text!r}; expected {LATEST}, or a time in UTC such as"
-            " 2026-11-22 10:15:00"
+            " 2026-11-22T10:15:00"
         ) from None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -194,7 +194,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 
 def test_times_are_utc_unless_they_say_else() -> None:
-    assert parse_until("2026-11-22 10:15:00") == datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
+    assert parse_until("2026-11-22T10:15:00") == datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
     assert parse_until("2026-11-22T10:15:00+02:00") == datetime(2026, 11, 22, 8, 15, tzinfo=UTC)
 
 

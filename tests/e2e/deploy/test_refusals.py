@@ -17,6 +17,10 @@ from tests.support.service_process import REPOSITORY
 ANSIBLE = REPOSITORY / "deploy" / "ansible"
 WRONG = {
     "web_threads": 3,
+    "api_username": "shop's:admin",
+    "backup_binlog_minutes": 60,
+    "backup_daily_at": "noon",
+    "backup_drill_on": "2nd of the month",
     "bake_bad_share": 1.5,
     "automatic_reboot_time": "4 o'clock",
     "journal_max_size": "lots",
@@ -27,6 +31,18 @@ WRONG = {
     "docker_registry_mirrors": ["mirror.example.com"],
     "order_handler": "webhook",
 }
+
+
+CHECK_SECRETS = """
+- name: Check the Vault's secrets, which no host is asked for
+  hosts: order_service
+  gather_facts: false
+  tasks:
+    - name: Check them
+      ansible.builtin.import_role:
+        name: secrets
+        tasks_from: check
+"""
 
 
 def text(output: str) -> str:
@@ -100,6 +116,38 @@ def test_wrong_types_and_misspelled_names_are_refused(node: ControlNode) -> None
 
     run = node.try_playbook("deploy.yml", "-e", "image_regitsry=registry.example.com/orders")
     assert "image_regitsry. Did you mean image_registry?" in text(run.output)
+
+
+@pytest.mark.parametrize("playbook", ["restore", "rollback", "backup", "credentials", "status"])
+@pytest.mark.parametrize(
+    ("misspelled", "meant"),
+    [("restore_untill", "restore_until"), ("rotate_overlap_second", "rotate_overlap_seconds")],
+)
+def test_every_playbook_refuses_misspelled_options(
+    node: ControlNode, playbook: str, misspelled: str, meant: str
+) -> None:
+    """Without its time, a restore would replace live data by an older state than was asked for."""
+    run = node.try_playbook(f"{playbook}.yml", "-e", "restore_to=live", "-e", f"{misspelled}=1")
+
+    assert run.returncode != 0
+    assert f"{misspelled}. Did you mean {meant}?" in text(run.output)
+    assert "UNREACHABLE" not in run.output
+
+
+@pytest.mark.parametrize("more", [(), ("-vvv",)], ids=["plain", "verbose"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("api_password", "tOOsHORT"), ("webhook_secret", " with spaces around it ")]
+)
+def test_a_refused_secret_is_not_shown(
+    node: ControlNode, name: str, value: str, more: tuple[str, ...]
+) -> None:
+    node.checkout.write("deploy/ansible/check_secrets.yml", CHECK_SECRETS)
+
+    run = node.try_playbook("check_secrets.yml", *more, **{name: value})
+
+    assert run.returncode != 0
+    assert f"{name} is not allowed" in text(run.output)
+    assert value not in run.output
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,15 @@ def test_a_release_and_the_way_back_are_noticed_by_no_client(deployment: Deploym
     assert deployment.running() == set(names)
 
 
+def test_another_network_is_refused(deployment: Deployment) -> None:
+    settings = f"cat {ROOT}/stack/.env {ROOT}/upstream/server.conf"
+    before = deployment.remote.ssh(settings)
+    refused = deployment.try_deploy(*RELEASE_ONLY, web_subnet="192.168.99.0/24")
+    assert refused.returncode != 0
+    assert "cannot be changed after the first deployment" in " ".join(refused.output.split())
+    assert deployment.remote.ssh(settings) == before
+
+
 def test_a_restart_of_mysql_has_to_be_allowed(deployment: Deployment) -> None:
     started = "inspect", "--format={{.State.StartedAt}}", "order-service-mysql-1"
     before = deployment.remote.docker(*started)
@@ -142,3 +151,7 @@ def test_an_image_from_a_registry_is_written_down_by_its_digest(deployment: Depl
     digest = deployment.ledger()["releases"][-1]["digest"]
     assert digest.startswith(f"{REGISTRY}@sha256:")
     assert digest in remote.docker("image", "inspect", f"order-service:{release}")
+
+    again = deployment.deploy(*RELEASE_ONLY, image_registry=REGISTRY)
+    assert again.recap.changed == 0
+    assert remote.sudo("ls /run/order-service-registry 2>/dev/null || true") == ""

@@ -2,12 +2,18 @@
 
 Ansible runs no `always` after Ctrl-C, and nothing at all after kill -9. So with the lock a small
 process is started that only waits for the end of this one, in a session of its own: whatever it is
-that ends it, the read end of their pipe is closed by the kernel. If the lock is still held then, it
-runs `unlock.yml` with the same inventory and the same connection.
+that ends it, the kernel closes the pipe between them, once a task that is still at work has ended,
+too. If the lock is still held then, it runs `unlock.yml` with the same inventory, the same extra
+variables and the same connection.
+
+What that needs of passwords, it gets over the same pipe at its start: it is on no command line, in
+no environment and in no file. It has no terminal, so the prompts of ansible-playbook read it from
+standard input.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -32,13 +38,24 @@ PASSED_ON = {
     "connection": "--connection",
     "ssh_common_args": "--ssh-common-args",
     "ssh_extra_args": "--ssh-extra-args",
+    "become_method": "--become-method",
+    "become_user": "--become-user",
 }
 ANSIBLE_PLAYBOOK = Path(sys.argv[0])
-WATCH = """
-import os, subprocess, sys
-freed = os.read(0, 1)
-if not freed:
-    subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, timeout=120, check=False)
+# Everything that these would have asked for or read comes with the prompts instead.
+ASKED_FOR = (
+    "ANSIBLE_ASK_PASS",
+    "ANSIBLE_ASK_VAULT_PASS",
+    "ANSIBLE_BECOME_ASK_PASS",
+    "ANSIBLE_VAULT_IDENTITY_LIST",
+    "ANSIBLE_VAULT_PASSWORD_FILE",
+)
+WATCH = f"""
+import json, os, subprocess, sys
+told = json.loads(sys.stdin.readline())
+if not sys.stdin.read(1):
+    env = {{name: value for name, value in os.environ.items() if name not in {ASKED_FOR}}}
+    subprocess.run(told["command"], env=env, input=told["answers"], text=True, timeout=120)
 """
 
 
@@ -52,7 +69,24 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._watchers: dict[str, subprocess.Popen[bytes]] = {}
+        self._watchers: dict[str, subprocess.Popen[str]] = {}
+        self._passwords: list[tuple[str, str]] = []
+        self._vault: list[tuple[str, str]] = []
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """Remember Vault's passwords, wherever they came from."""
+        secrets = playbook._loader._vault.secrets or ()  # noqa: SLF001 - no other way
+        self._vault = [
+            (f"--vault-id={name}@prompt", secret.bytes.decode()) for name, secret in secrets
+        ]
+
+    def set_play_context(self, play_context: Any) -> None:
+        """Remember the passwords of the connection."""
+        asked = (
+            ("--ask-pass", play_context.password),
+            ("--ask-become-pass", play_context.become_pass),
+        )
+        self._passwords = [(option, str(answer)) for option, answer in asked if answer]
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Start or end the watch of a host."""
@@ -60,28 +94,42 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if task.endswith(TAKES) and result._result.get("rc") == 0:  # noqa: SLF001
             command = result._result["cmd"]  # noqa: SLF001
             token = next(part.removeprefix("--token=") for part in command if "--token=" in part)
-            self._watchers[host] = _watch(host, token)
+            self._watchers[host] = self._watch(host, token)
         elif task.endswith(FREES) and host in self._watchers:
-            watcher = self._watchers.pop(host)
-            if watcher.stdin:
-                watcher.stdin.write(b"f")
-                watcher.stdin.close()
-            watcher.wait(timeout=10)
+            self._watchers.pop(host).communicate("f", timeout=10)
+
+    def _watch(self, host: str, token: str) -> subprocess.Popen[str]:
+        # In the order in which ansible-playbook asks.
+        prompts = [*self._passwords, *self._vault]
+        told = {
+            "command": [*_command(host, token), *(option for option, _ in prompts)],
+            "answers": "".join(f"{answer}\n" for _, answer in prompts),
+        }
+        watcher = subprocess.Popen(  # noqa: S603 - Python, with the program above
+            [sys.executable, "-c", WATCH],
+            cwd=Path(__file__).parents[2],
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        if watcher.stdin:
+            watcher.stdin.write(json.dumps(told) + "\n")
+            watcher.stdin.flush()
+        return watcher
 
 
-def _watch(host: str, token: str) -> subprocess.Popen[bytes]:
+def _command(host: str, token: str) -> list[str]:
     given = context.CLIARGS
-    command = [str(ANSIBLE_PLAYBOOK), "unlock.yml", "--limit", host, "-e", f"lock_token={token}"]
+    command = [str(ANSIBLE_PLAYBOOK), "unlock.yml", "--limit", host]
     for source in given.get("inventory") or ():
         command += ["-i", source]
     for name, option in PASSED_ON.items():
         if value := given.get(name):
             command += [f"{option}={value}"]
-    return subprocess.Popen(  # noqa: S603 - this very program again
-        [sys.executable, "-c", WATCH, *command],
-        cwd=Path(__file__).parents[2],
-        start_new_session=True,
-        stderr=subprocess.DEVNULL,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
+    for extra in given.get("extra_vars") or ():
+        # The watcher runs in another folder.
+        file = f"@{Path(extra[1:]).expanduser().absolute()}"
+        command += ["-e", file if extra.startswith("@") else extra]
+    return [*command, "-e", f"lock_token={token}"]
