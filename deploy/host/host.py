@@ -126,6 +126,7 @@ def alone(what: str) -> Iterator[None]:
     Raises:
         CommandError: another one is at it; the text says which.
     """
+    UNDER_WAY.parent.mkdir(parents=True, exist_ok=True)
     with UNDER_WAY.open("a+", encoding="utf-8") as file:
         for _ in range(10):
             try:

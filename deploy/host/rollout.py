@@ -163,14 +163,14 @@ def _clear_up(active: Colour, ledger: ledgers.Ledger) -> None:
         images.prune([entry["release"] for entry in ledger["releases"]])
 
 
-def _retire(former: Colour) -> None:
-    """Stop the former colour once its last requests are answered."""
-    if not former.containers():
+def _retire(colour: Colour) -> None:
+    """Stop a colour that nginx sends to no longer, once its last requests are answered."""
+    if not colour.containers():
         return
     if not nginx.wait_for_former_workers():
-        say("some requests are still running; the former colour ends them, or gives them up")
-    former.stop()
-    say(f"stopped {former.name}")
+        say(f"some requests are still running; {colour.name} ends them, or gives them up")
+    colour.stop()
+    say(f"stopped {colour.name}")
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def _taken_back_on_failure(former: Colour, new: Colour, release: str) -> Iterato
             _keep_evidence(new, release, problem)
         if is_back:
             with _best_effort(f"stopping {new.name}"):
-                new.stop()
+                _retire(new)
         raise
 
 
