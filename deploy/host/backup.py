@@ -23,9 +23,12 @@ from backup_retention import expired_backups, expired_copies
 from backup_settings import BackupError, Settings, load
 from backup_store import Store
 from host import CommandError, now, say
+from mysql_session import Server
 
 LOCK = Path(os.environ.get("BACKUP_LOCK", "/run/lock/order-service-backup.lock"))
 LOCK_SECONDS = 1800
+# MySQL may be restarting when a timer fires.
+RESTART_SECONDS = 30
 KINDS = ("scheduled", "manual", "before-migration")
 
 
@@ -48,6 +51,7 @@ def full(settings: Settings, kind: str) -> None:
     """Make a full backup, then copy the binary logs, apply the retention, and copy off the host."""
     store = open_store(settings)
     with locked(), remembered(store, "backup") as state:
+        Server(settings.container, "backup").wait_until_up(RESTART_SECONDS)
         make_full(settings, store, kind, state)
         say(json.dumps(store.manifest(state["id"]), indent=2))
 
@@ -67,6 +71,7 @@ def binlog(settings: Settings) -> None:
     """Copy the binary logs that are new."""
     store = open_store(settings)
     with locked(), remembered(store, "binlog") as state:
+        Server(settings.container, "backup").wait_until_up(RESTART_SECONDS)
         state.update(copy_closed(settings, store))
         state["offsite"] = backup_offsite.send(settings)
 

@@ -6,6 +6,7 @@ Passwords stay in files of the container: neither a command line nor an environm
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self, TextIO, cast
@@ -39,6 +40,23 @@ class Server:
     def session(self) -> Session:
         """Open a session."""
         return Session(self.command("mysql", "--batch", "--skip-column-names", "--unbuffered"))
+
+    def wait_until_up(self, seconds: float) -> None:
+        """Wait until it answers, for it may be restarting.
+
+        Raises:
+            BackupError: it did not within that time; the text is what was said last.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.query("SELECT 1")
+            except BackupError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+            else:
+                return
 
     def query(self, sql: str) -> list[list[str]]:
         """Run one statement in a session of its own and return its rows."""

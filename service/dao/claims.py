@@ -210,6 +210,8 @@ def claim_orders(
 
 def _lock_claimable(connection: Connection, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
     """Lock the oldest claimable orders that nobody else has locked, however many others have."""
+    if not limit:
+        return []
     candidates = limit * CANDIDATES
     while True:
         found = connection.execute(LOCK_CLAIMABLE, {"limit": limit, "candidates": candidates}).all()

@@ -72,6 +72,11 @@ def test_claims_in_order_of_arrival_and_never_twice(store: Store) -> None:
     assert store.statuses() == {30: "Processing", 10: "Processing", 20: "Processing"}
 
 
+def test_a_claim_of_none_ends_at_once(store: Store) -> None:
+    store.add_orders([1])
+    assert claim(store, 0) == ClaimedBatch([], [])
+
+
 def test_a_lease_that_ended_is_claimed_before_what_came_later(store: Store) -> None:
     store.add_orders([1, 2])
     first = claim(store, 1, lease_seconds=0).claims[0]

@@ -88,7 +88,9 @@ class RemoteHost:
     def ssh(self, command: str, *, seconds: float = 120) -> str:
         """Run a command as the user over SSH and return its output; it must succeed."""
         run = self.try_ssh(command, seconds=seconds)
-        assert run.returncode == 0, f"{command!r} on the host: {run.returncode}\n{run.stderr}"
+        assert run.returncode == 0, (
+            f"{command!r} on the host: {run.returncode}\n{run.stderr}{run.stdout}"
+        )
         return run.stdout
 
     def try_ssh(
@@ -134,7 +136,9 @@ class RemoteHost:
     def inside(self, script: str) -> str:
         """Run a shell script as root past SSH, as at the console; it must succeed."""
         run = self.try_inside(script)
-        assert run.returncode == 0, f"{script!r} inside the host: {run.returncode}\n{run.stderr}"
+        assert run.returncode == 0, (
+            f"{script!r} inside the host: {run.returncode}\n{run.stderr}{run.stdout}"
+        )
         return run.stdout
 
     def try_inside(self, script: str) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,9 @@ import pytest
 import secret_files
 import smoke
 import stack
+from backup_settings import BackupError
 from host import CommandError
+from mysql_session import Server
 
 
 @pytest.fixture
@@ -159,3 +161,26 @@ def test_every_secret_is_shown_when_asked_for_only(
     with_them, without = shown(password=True), shown(password=False)
     assert [with_them[label] for label in labels] == list(secrets.values())
     assert [without[label] for label in labels] == [f"sudo cat {path}" for path in secrets]
+
+
+@pytest.mark.parametrize(("down", "seconds", "up"), [(2, 60, True), (1000, 0, False)])
+def test_a_database_that_restarts_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, down: int, seconds: float, up: bool
+) -> None:
+    tries: list[str] = []
+
+    def query(_server: Server, sql: str) -> list[list[str]]:
+        tries.append(sql)
+        if len(tries) <= down:
+            raise BackupError("cannot connect")
+        return [["1"]]
+
+    monkeypatch.setattr(Server, "query", query)
+    monkeypatch.setattr("mysql_session.time.sleep", lambda _seconds: None)
+    server = Server("mysql", "backup")
+    if up:
+        server.wait_until_up(seconds)
+        assert len(tries) == down + 1
+    else:
+        with pytest.raises(BackupError, match="cannot connect"):
+            server.wait_until_up(seconds)
