@@ -71,6 +71,7 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--rounds", type=_positive)
     parser.add_argument("--seconds", type=_positive, help="of one measurement")
     parser.add_argument("--tasks", type=_positive, help="how many processing burns down")
+    parser.add_argument("--processing-rounds", type=_positive, help="how often it does")
     parser.add_argument("--orders", type=_orders, dest="memory", help="for example 10000,1000000")
     parser.add_argument("--profile", action="store_true", help="record profiles with py-spy, too")
     parser.add_argument("--output", type=Path, help="the folder of the results (.bench)")
