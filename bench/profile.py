@@ -85,13 +85,14 @@ def leading(stacks: str) -> tuple[list[Share], list[Share]]:
 
     Args:
         stacks: lines of `outer;inner number`, as py-spy writes them; the innermost one counts.
-            A line that is torn, as where a program changed while it was read, counts nothing.
+            A line that is torn or empty, as where a program changed while it was read, counts
+            nothing.
     """
     packages: Counter[str] = Counter()
     functions: Counter[str] = Counter()
     for line in stacks.splitlines():
         frames, _, number = line.rpartition(" ")
-        if not number.isdecimal():
+        if not frames or not number.isdecimal():
             continue
         function = frames.rpartition(";")[2].rpartition(":")[0] + ")"
         functions[function] += int(number)

@@ -143,7 +143,7 @@ def test_measurements_take_turns() -> None:
 def test_what_leads_a_profile() -> None:
     stacks = "main (a/b.py:1);insert (c/d.py:7) 6\nmain (a/b.py:2);insert (c/d.py:9) 2\n"
     stacks += "main (a/b.py:1);run (a/e.py:4) 1\nmain (a/b.py:1);new (<a made go() for x>:3) 1\n"
-    torn = "main (x.py:1);run (a/e.py:47);\n"
+    torn = "main (x.py:1);run (a/e.py:47);\n 5\n"
     packages, functions = leading(stacks + torn)
     assert packages == [("c", 0.8), ("a", 0.1), ("generated code", 0.1)]
     assert functions[:2] == [("insert (c/d.py)", 0.8), ("run (a/e.py)", 0.1)]
