@@ -9,6 +9,8 @@ SCAN := $(VENV)/scan
 PLAYBOOKS = $(filter-out inventory%,$(notdir $(wildcard deploy/ansible/*.yml)))
 BENCH := $(VENV)/bench
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run
+# Containers and hosts are waited for more than they compute: two files of tests at a time.
+SIDE_BY_SIDE := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format lock lab bench clean
@@ -21,7 +23,12 @@ run: $(VENV)/.run ## Serve on http://127.0.0.1:5000, on SQLite unless DATABASE_U
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
 
 test: $(VENV)/.dev $(SCAN)/.done ## Run every test that this machine can run. ARGS="tests/unit -k json" narrows it.
+ifdef ARGS
 	@$(BIN)/pytest $(ARGS)
+else
+	@$(BIN)/pytest tests/unit tests/integration
+	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/lab tests/e2e
+endif
 
 lint: $(VENV)/.dev $(SCAN)/.done ## Run linters, the formatter's check and the type checker.
 	@$(BIN)/ruff check .

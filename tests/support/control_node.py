@@ -116,8 +116,18 @@ class RunningPlaybook:
         wait_until(there, seconds, f"{text!r} in the output of {self._command}", every=0.1)
 
     def interrupt(self) -> None:
-        """Send what Ctrl-C sends, to the whole group as a terminal does."""
-        os.killpg(self._popen.pid, signal.SIGINT)
+        """Send what Ctrl-C sends, to the whole group as a terminal does, until it ends.
+
+        Ansible raises KeyboardInterrupt wherever its process happens to be; in a destructor or
+        beside a fork Python drops it, and people press again.
+        """
+
+        def ended() -> bool:
+            if self.running():
+                os.killpg(self._popen.pid, signal.SIGINT)
+            return not self.running()
+
+        wait_until(ended, 60, f"the end of {self._command}", every=3)
 
     def kill(self) -> None:
         """End it with SIGKILL and all that it started in its group."""
