@@ -22,9 +22,11 @@ run: $(VENV)/.run ## Serve on http://127.0.0.1:5000, on SQLite unless DATABASE_U
 	@$(BIN)/flask db upgrade
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
 
-test: $(VENV)/.dev $(SCAN)/.done ## Run every test that this machine can run. ARGS="tests/unit -k json" narrows it.
+test: $(VENV)/.dev $(SCAN)/.done ## Run the fast tests; with CI=true every one. ARGS="tests/unit -k json" chooses.
 ifdef ARGS
 	@$(BIN)/pytest $(ARGS)
+else ifndef CI
+	@$(BIN)/pytest --fast
 else
 	@$(BIN)/pytest tests/unit tests/integration
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/lab tests/e2e

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,19 @@ ORDER = ("unit", "integration", "lab", "e2e")
 _left_out = pytest.StashKey[Counter[str]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--fast`."""
+    parser.addoption("--fast", action="store_true", help="leave out the tests that take minutes")
+
+
 def layer(item: pytest.Item) -> str:
     """Return the folder below tests/ that the test is in."""
     return item.path.relative_to(Path(__file__).parent.parent).parts[0]
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Tell whether the test is of those that take minutes."""
+    return layer(item) in ("lab", "e2e") or item.get_closest_marker("faults") is not None
 
 
 def needs_engine(item: pytest.Item) -> bool:
@@ -26,7 +37,8 @@ def needs_engine(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put fast layers first, and leave out what needs an engine where there is none."""
+    """Put fast layers first, and leave out what is slow, if asked to, and what needs an engine
+    where there is none."""
     items.sort(
         key=lambda item: (
             ORDER.index(layer(item)),
@@ -34,18 +46,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.get_closest_marker("faults") is not None,
         )
     )
-    missing = [item for item in items if needs_engine(item)]
-    reason = docker_available() if missing else None
-    if reason is None:
-        return
-    if os.environ.get("CI"):
-        raise pytest.UsageError(f"CI leaves no test out, but {reason}")
+    config.stash[_left_out] = Counter()
+    if config.getoption("--fast"):
+        _leave_out(config, items, is_slow, "CI=true make test runs them, too")
+    if any(map(needs_engine, items)) and (reason := docker_available()):
+        if os.environ.get("CI"):
+            raise pytest.UsageError(f"CI leaves no test out, but {reason}")
+        _leave_out(config, items, needs_engine, reason)
+
+
+def _leave_out(
+    config: pytest.Config,
+    items: list[pytest.Item],
+    which: Callable[[pytest.Item], bool],
+    reason: str,
+) -> None:
+    missing = [item for item in items if which(item)]
+    items[:] = [item for item in items if not which(item)]
     config.hook.pytest_deselected(items=missing)
-    items[:] = [item for item in items if not needs_engine(item)]
-    counts = Counter(
-        "MySQL" if item.get_closest_marker("mysql") else layer(item) for item in missing
-    )
-    config.stash[_left_out] = Counter({f"{name}: {reason}": n for name, n in counts.items()})
+    config.stash[_left_out].update(f"{_kind(item)}: {reason}" for item in missing)
+
+
+def _kind(item: pytest.Item) -> str:
+    for marker, kind in (("deploy", "deployments"), ("faults", "faults"), ("mysql", "MySQL")):
+        if item.get_closest_marker(marker):
+            return kind
+    return layer(item)
 
 
 def pytest_xdist_auto_num_workers() -> int:
