@@ -9,8 +9,6 @@ SCAN := $(VENV)/scan
 PLAYBOOKS = $(filter-out inventory%,$(notdir $(wildcard deploy/ansible/*.yml)))
 BENCH := $(VENV)/bench
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run
-# Containers and hosts are waited for more than they compute: two files of tests at a time.
-SIDE_BY_SIDE := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format lock lab bench clean
@@ -25,11 +23,11 @@ run: $(VENV)/.run ## Serve on http://127.0.0.1:5000, on SQLite unless DATABASE_U
 test: $(VENV)/.dev $(SCAN)/.done ## Run the fast tests; with CI=true every one. ARGS="tests/unit -k json" chooses.
 ifdef ARGS
 	@$(BIN)/pytest $(ARGS)
-else ifndef CI
-	@$(BIN)/pytest --fast
+else ifdef CI
+	@$(BIN)/pytest -m "not deploy"
+	@$(BIN)/pytest -m deploy
 else
-	@$(BIN)/pytest tests/unit tests/integration
-	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/lab tests/e2e
+	@$(BIN)/pytest --fast
 endif
 
 lint: $(VENV)/.dev $(SCAN)/.done ## Run linters, the formatter's check and the type checker.

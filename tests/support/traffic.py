@@ -16,7 +16,7 @@ from tests.support.service_process import Client
 LONGEST = 600.0
 MOST_ORDERS = 60_000
 # Seconds between two orders of a client: four of them leave the machine to what is tried.
-PAUSE = 0.1
+PAUSE = 0.25
 
 
 class Traffic:

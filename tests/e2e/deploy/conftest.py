@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from tests.support.checkout import Checkout
-from tests.support.control_node import ControlNode
+from tests.support.control_node import ControlNode, PlaybookRun
 from tests.support.deployment import Deployment
-from tests.support.playbook_times import RUNS
 from tests.support.remote_host import RemoteHost
 from tests.support.stack import docker
 
 # What a deploy needs of a registry; these hosts reach none.
 BASE_IMAGES = ("mysql:9.7", "nginx:1.30", "python:3.13-slim-trixie")
+_runs = pytest.StashKey[list[PlaybookRun]]()
 
 NewHost = Callable[[], RemoteHost]
 NewControlNode = Callable[..., ControlNode]
@@ -27,6 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("deploy")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the time of each playbook by step."""
+    for run in config.stash.get(_runs, []):
+        terminalreporter.write_line(run.report())
 
 
 @pytest.fixture(scope="session")
@@ -62,11 +70,12 @@ def new_control_node(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[NewControlNode]:
     """Makes control nodes: `new_control_node(checkout, host, **inventory variables)`."""
+    runs = pytestconfig.stash.setdefault(_runs, [])
     with ExitStack() as stack:
 
         def make(checkout: Checkout, *hosts: RemoteHost, **variables: Any) -> ControlNode:
             node = ControlNode(tmp_path_factory.mktemp("control"), checkout, *hosts, **variables)
-            node.runs = pytestconfig.stash[RUNS]
+            node.runs = runs
             stack.callback(node.close)
             return node
 

@@ -56,7 +56,7 @@ def test_a_dry_run_neither_fails_nor_changes(deployment: Deployment) -> None:
     before = deployment.ledger(), deployment.running()
     deployment.deploy("--check")
     deployment.new_release("Not deployed")
-    deployment.deploy("--check")
+    deployment.deploy("--check", *RELEASE_ONLY)
     assert (deployment.ledger(), deployment.running()) == before
 
 
