@@ -24,6 +24,7 @@ test: $(VENV)/.dev $(SCAN)/.done ## Run the fast tests; with CI=true every one. 
 ifdef ARGS
 	@$(BIN)/pytest $(ARGS)
 else ifdef CI
+	@# Two runs: the stack that the end-to-end tests share is gone when hosts are deployed to.
 	@$(BIN)/pytest -m "not deploy"
 	@$(BIN)/pytest -m deploy
 else

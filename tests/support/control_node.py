@@ -123,16 +123,18 @@ class RunningPlaybook:
         """
 
         def ended() -> bool:
-            if self.running():
-                os.killpg(self._popen.pid, signal.SIGINT)
+            self._signal(signal.SIGINT)
             return not self.running()
 
         wait_until(ended, 60, f"the end of {self._command}", every=3)
 
     def kill(self) -> None:
         """End it with SIGKILL and all that it started in its group."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self.running():
-            os.killpg(self._popen.pid, signal.SIGKILL)
+            os.killpg(self._popen.pid, number)
 
     def wait(self, seconds: float = PLAYBOOK_SECONDS) -> PlaybookRun:
         """Return what it has said once it has ended."""

@@ -1,4 +1,4 @@
-"""Which tests this machine can run; what is left out is said, and never in CI."""
+"""Which tests are run: what is left out is said, and never in CI."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.support.mysql_server import docker_available
 
 # Fast ones first, and fresh hosts last of all.
 ORDER = ("unit", "integration", "lab", "e2e")
+OF_CONTAINERS = ("lab", "e2e")
 _left_out = pytest.StashKey[Counter[str]]()
 
 
@@ -28,12 +29,12 @@ def layer(item: pytest.Item) -> str:
 
 def is_slow(item: pytest.Item) -> bool:
     """Tell whether the test is of those that take minutes."""
-    return layer(item) in ("lab", "e2e") or item.get_closest_marker("faults") is not None
+    return layer(item) in OF_CONTAINERS or item.get_closest_marker("faults") is not None
 
 
 def needs_engine(item: pytest.Item) -> bool:
     """Tell whether the test needs the lab's Docker engine."""
-    return layer(item) in ("lab", "e2e") or item.get_closest_marker("mysql") is not None
+    return layer(item) in OF_CONTAINERS or item.get_closest_marker("mysql") is not None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
