@@ -11,7 +11,7 @@ BENCH := $(VENV)/bench
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock lab bench clean
+.PHONY: help run test extended lint format lock lab bench clean
 
 help: ## Say what each target does.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -20,16 +20,17 @@ run: $(VENV)/.run ## Serve on http://127.0.0.1:5000, on SQLite unless DATABASE_U
 	@$(BIN)/flask db upgrade
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
 
-test: $(VENV)/.dev $(SCAN)/.done ## Run the fast tests; with CI=true every one. ARGS="tests/unit -k json" chooses.
+test: $(VENV)/.dev ## Run the fast tests; with CI=true the gate's. ARGS="tests/unit -k json" chooses.
 ifdef ARGS
 	@$(BIN)/pytest $(ARGS)
 else ifdef CI
-	@# Two runs: the stack that the end-to-end tests share is gone when hosts are deployed to.
-	@$(BIN)/pytest -m "not deploy"
-	@$(BIN)/pytest -m deploy
+	@tests/gate.sh
 else
-	@$(BIN)/pytest --fast
+	@$(BIN)/pytest --set=fast
 endif
+
+extended: $(VENV)/.dev $(SCAN)/.done ## Run the tests beyond the gate: more on fresh hosts, and the lab's.
+	@$(BIN)/pytest --set=extended --override-ini=faulthandler_timeout=900 $(ARGS)
 
 lint: $(VENV)/.dev $(SCAN)/.done ## Run linters, the formatter's check and the type checker.
 	@$(BIN)/ruff check .

@@ -1,86 +1,88 @@
-"""Which tests are run: what is left out is said, and never in CI."""
+"""Which tests are run: what is left out is said, and the gate leaves out nothing that it promises.
+
+Markers say what a test needs and costs. What a whole folder needs stands here, once.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.mysql_server import docker_available
 
-# Fast ones first, and fresh hosts last of all.
-ORDER = ("unit", "integration", "lab", "e2e")
-OF_CONTAINERS = ("lab", "e2e")
+TESTS = Path(__file__).parent.parent
+# In the order in which they are run: the cheapest first.
+FOLDERS: dict[str, tuple[str, ...]] = {
+    "unit": (),
+    "bench": (),
+    "playbooks": ("slow",),
+    "service": (),
+    "programs": ("engine", "slow"),
+    "lab": ("engine", "slow", "extended"),
+    "stack": ("engine", "slow"),
+    "hosts": ("engine", "slow", "hosts"),
+    "hosts/extended": ("engine", "slow", "hosts", "extended"),
+}
+COMMANDS = {"slow": "CI=true make test", "extended": "make extended"}
+SETS = {
+    "fast": lambda item: not _has(item, "slow", "extended"),
+    "gate": lambda item: not _has(item, "extended"),
+    "extended": lambda item: _has(item, "extended"),
+}
 _left_out = pytest.StashKey[Counter[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--fast`."""
-    parser.addoption("--fast", action="store_true", help="leave out the tests that take minutes")
+    """Add `--set`."""
+    parser.addoption("--set", choices=SETS, help="run only these; without it, all that are named")
 
 
-def layer(item: pytest.Item) -> str:
-    """Return the folder below tests/ that the test is in."""
-    return item.path.relative_to(Path(__file__).parent.parent).parts[0]
+def _has(item: pytest.Item, *markers: str) -> bool:
+    return any(item.get_closest_marker(marker) for marker in markers)
 
 
-def is_slow(item: pytest.Item) -> bool:
-    """Tell whether the test is of those that take minutes."""
-    return layer(item) in OF_CONTAINERS or item.get_closest_marker("faults") is not None
-
-
-def needs_engine(item: pytest.Item) -> bool:
-    """Tell whether the test needs the lab's Docker engine."""
-    return layer(item) in OF_CONTAINERS or item.get_closest_marker("mysql") is not None
+def _folder(item: pytest.Item) -> str:
+    """Return the deepest folder of the table that the test lies in."""
+    path = item.path.relative_to(TESTS)
+    return next(str(one) for one in path.parents if str(one) in FOLDERS)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put fast layers first, and leave out what is slow, if asked to, and what needs an engine
-    where there is none."""
-    items.sort(
-        key=lambda item: (
-            ORDER.index(layer(item)),
-            item.get_closest_marker("deploy") is not None,
-            item.get_closest_marker("faults") is not None,
-        )
-    )
-    config.stash[_left_out] = Counter()
-    if config.getoption("--fast"):
-        _leave_out(config, items, is_slow, "CI=true make test runs them, too")
-    if any(map(needs_engine, items)) and (reason := docker_available()):
+    """Mark what a folder needs, put cheap folders first, and leave out what is not asked for, or
+    cannot be run here."""
+    for item in items:
+        for marker in FOLDERS[_folder(item)]:
+            item.add_marker(marker)
+    order = list(FOLDERS)
+    items.sort(key=lambda item: (order.index(_folder(item)), _has(item, "slow")))
+    left_out = config.stash.setdefault(_left_out, Counter())
+    chosen = SETS.get(config.getoption("--set"), lambda _: True)
+    missing = [item for item in items if not chosen(item)]
+    for item in missing:
+        if config.getoption("--set") != "extended":
+            kind = "extended" if _has(item, "extended") else "slow"
+            left_out[f"{_folder(item)}: {COMMANDS[kind]}"] += 1
+    kept = [item for item in items if chosen(item)]
+    if any(_has(item, "mysql", "engine") for item in kept) and (reason := docker_available()):
         if os.environ.get("CI"):
             raise pytest.UsageError(f"CI leaves no test out, but {reason}")
-        _leave_out(config, items, needs_engine, reason)
-
-
-def _leave_out(
-    config: pytest.Config,
-    items: list[pytest.Item],
-    which: Callable[[pytest.Item], bool],
-    reason: str,
-) -> None:
-    missing = [item for item in items if which(item)]
-    items[:] = [item for item in items if not which(item)]
+        without = [item for item in kept if _has(item, "mysql", "engine")]
+        left_out.update(f"{_folder(item)}, on MySQL: {reason}" for item in without)
+        missing += without
+        kept = [item for item in kept if not _has(item, "mysql", "engine")]
     config.hook.pytest_deselected(items=missing)
-    config.stash[_left_out].update(f"{_kind(item)}: {reason}" for item in missing)
-
-
-def _kind(item: pytest.Item) -> str:
-    for marker, kind in (("deploy", "deployments"), ("faults", "faults"), ("mysql", "MySQL")):
-        if item.get_closest_marker(marker):
-            return kind
-    return layer(item)
+    items[:] = kept
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say plainly what was left out and what it needs."""
+    """Say plainly what was left out and the command for it."""
     for text, number in config.stash.get(_left_out, Counter()).items():
-        terminalreporter.write_line(f"LEFT OUT {number} tests of {text}", yellow=True)
+        terminalreporter.write_line(f"NOT RUN: {number} tests of {text}", yellow=True)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

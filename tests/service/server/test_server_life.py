@@ -16,7 +16,7 @@ from tests.support.databases import order_body
 from tests.support.polling import wait_until
 from tests.support.service_process import AUTHORIZATION, Server
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 THREADS = 16
 # What a request may take while others are stuck: far below any time-out on its way.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.test_contract import *  # noqa: F403 - the tests, and their fixtures
+from tests.stack.test_contract import *  # noqa: F403 - the tests, and their fixtures
 from tests.support.deployment import Deployment
 from tests.support.stack import StackClient
 

@@ -18,7 +18,7 @@ from tests.support.mysql_server import MySQLServer
 from tests.support.polling import wait_until
 from tests.support.service_process import Server
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 LEASE_SECONDS = 2
 # Enough for leases to end and for every abandoned order to run, some of them alone.

@@ -16,7 +16,7 @@ from tests.support.order_handlers import Behaviour
 from tests.support.polling import wait_until
 from tests.support.service_process import BIN, REPOSITORY, Server, Worker
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -243,7 +243,7 @@ def test_no_more_wait_in_threads_than_have_a_place(
     assert ordering.status(1) == "Pending"
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 def test_a_stop_during_batches_answers_or_stores_nothing(
     tmp_path: Path, url: str, store: Store
 ) -> None:

@@ -16,7 +16,7 @@ from tests.support.load import Load
 from tests.support.polling import wait_until
 from tests.support.stack import Stack, StackClient, running_stack
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.slow
 
 THREADS = 6
 PAUSE = 0.02

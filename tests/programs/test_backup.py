@@ -13,7 +13,7 @@ from tests.support.backups import ORDER, BackupHost, prepare, writing
 from tests.support.mysql_server import MySQLServer
 from tests.support.polling import wait_until
 
-pytestmark = pytest.mark.mysql
+pytestmark = [pytest.mark.mysql, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,6 @@ NewHost = Callable[[], RemoteHost]
 NewControlNode = Callable[..., ControlNode]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker("deploy")
-
-
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The gate's tests, the cheapest first: every promise once. `CI=true make test` runs it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. .ci/stages.sh
+tests() { # NAME BUDGET FOLDER... [OPTION...]
+  local name=$1 budget=$2
+  shift 2
+  stage "$name" "$budget" .venv/bin/pytest --set=gate "$@"
+}
+tests unit 90 tests/unit tests/bench
+tests playbooks 150 tests/playbooks
+tests service 480 tests/service
+tests programs 300 tests/programs
+tests stack 600 tests/stack
+# A host's first deployment takes minutes; on a broken host each further test would, too.
+tests hosts 1200 tests/hosts --maxfail=2 --override-ini=faulthandler_timeout=600
+echo "NOT RUN: the extended tests. Whoever changes deploy/, Dockerfile, docker-compose.yml or their" \
+  "tests runs them: make extended"
