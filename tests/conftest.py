@@ -17,7 +17,7 @@ from tests.support.inspection import Store, open_store
 from tests.support.mysql_server import MySQLServer
 from tests.support.service_process import AUTHORIZATION
 
-pytest_plugins = ["tests.support.layers"]
+pytest_plugins = ["tests.support.layers", "tests.support.control_fixtures"]
 
 
 @pytest.fixture(scope="session")

@@ -5,30 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.checkout import Checkout
-from tests.support.control_node import ControlNode, PlaybookRun
+from tests.support.control_fixtures import NewCheckout, NewControlNode
 from tests.support.deployment import Deployment
 from tests.support.remote_host import RemoteHost
 from tests.support.stack import docker
 
 # What a deploy needs of a registry; these hosts reach none.
 BASE_IMAGES = ("mysql:9.7", "nginx:1.30", "python:3.13-slim-trixie")
-_runs = pytest.StashKey[list[PlaybookRun]]()
 
 NewHost = Callable[[], RemoteHost]
-NewControlNode = Callable[..., ControlNode]
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Print the time of each playbook by step."""
-    for run in config.stash.get(_runs, []):
-        terminalreporter.write_line(run.report())
 
 
 @pytest.fixture(scope="session")
@@ -54,32 +42,9 @@ def new_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewHost]:
 
 
 @pytest.fixture(scope="session")
-def new_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Checkout]:
-    """Makes checkouts whose commits are releases."""
-    return lambda: Checkout(tmp_path_factory.mktemp("checkout"))
-
-
-@pytest.fixture(scope="session")
-def new_control_node(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[NewControlNode]:
-    """Makes control nodes: `new_control_node(checkout, host, **inventory variables)`."""
-    runs = pytestconfig.stash.setdefault(_runs, [])
-    with ExitStack() as stack:
-
-        def make(checkout: Checkout, *hosts: RemoteHost, **variables: Any) -> ControlNode:
-            node = ControlNode(tmp_path_factory.mktemp("control"), checkout, *hosts, **variables)
-            node.runs = runs
-            stack.callback(node.close)
-            return node
-
-        yield make
-
-
-@pytest.fixture(scope="session")
 def deployment(
     new_host: NewHost,
-    new_checkout: Callable[[], Checkout],
+    new_checkout: NewCheckout,
     new_control_node: NewControlNode,
     image_archive: Path,
 ) -> Deployment:
