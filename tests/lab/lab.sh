@@ -23,6 +23,8 @@ source "$LAB_DIR/lib/tools.sh"
 source "$LAB_DIR/lib/base.sh"
 # shellcheck source=tests/lab/lib/images.sh
 source "$LAB_DIR/lib/images.sh"
+# shellcheck source=tests/lab/lib/registry.sh
+source "$LAB_DIR/lib/registry.sh"
 
 main() {
   local names=("$@") name
@@ -45,6 +47,7 @@ main() {
   for name in "${names[@]}"; do
     ensure_image "$name"
   done
+  [ $# -gt 0 ] || ensure_registry
   say "ready after ${SECONDS} s"
 }
 
