@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from tests.support.control_fixtures import NewCheckout, NewControlNode
 from tests.support.deployment import Deployment
+from tests.support.registry import Registry
 from tests.support.remote_host import RemoteHost
-from tests.support.stack import docker
 
-# What a deploy needs of a registry; these hosts reach none.
-BASE_IMAGES = ("mysql:9.7", "nginx:1.30", "python:3.13-slim-trixie")
+# For how long a switch is watched, and how long an order may take: long enough to be cut off.
+SETTINGS = {"bake_seconds": 3, "simulate_max_milliseconds": 1000}
 
 NewHost = Callable[[], RemoteHost]
 
 
 @pytest.fixture(scope="session")
-def image_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The base images in one file, as for a host without a registry."""
-    path = tmp_path_factory.mktemp("images") / "base-images.tar"
-    docker("save", "--output", str(path), *BASE_IMAGES)
-    yield path
-    path.unlink()
+def registry() -> Iterator[Registry]:
+    """Where the hosts pull the base images from, in place of the internet's."""
+    with Registry() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +43,12 @@ def deployment(
     new_host: NewHost,
     new_checkout: NewCheckout,
     new_control_node: NewControlNode,
-    image_archive: Path,
+    registry: Registry,
 ) -> Deployment:
     """A bare host after its first deployment; what the tests do to it they undo, or go on from."""
     host, checkout = new_host(), new_checkout()
-    node = new_control_node(checkout, host, image_archives=[str(image_archive)], bake_seconds=3)
+    mirrors = {"docker_registry_mirrors": [registry.url]}
+    node = new_control_node(checkout, host, **SETTINGS, **mirrors)
     deployed = Deployment(host, checkout, node)
     deployed.deploy()
     return deployed

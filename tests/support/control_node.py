@@ -21,7 +21,7 @@ from tests.support.polling import wait_until
 from tests.support.remote_host import USER, RemoteHost
 from tests.support.service_process import BIN
 
-PLAYBOOK_SECONDS = 900.0
+PLAYBOOK_SECONDS = 480.0
 RECAP = re.compile(
     r"^(\S+)\s+: ok=(\d+) +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE
 )

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import urllib3
+
 from tests.support.checkout import Checkout
 from tests.support.control_node import ControlNode, PlaybookRun
 from tests.support.remote_host import RemoteHost
@@ -67,6 +69,13 @@ class Deployment:
     def client(self) -> StackClient:
         """Return a client that verifies with the fetched authority."""
         return StackClient(443, self.ca, self.host, self.password)
+
+    def try_status(self, path: str) -> int:
+        """Return the status that a GET is answered with; 0 where nothing answers."""
+        try:
+            return self.client().get(path).status
+        except (urllib3.exceptions.HTTPError, AssertionError):
+            return 0
 
     def run_in_app(self, script: str) -> str:
         """Run Python in the container that serves and return what it printed."""

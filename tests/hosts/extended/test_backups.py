@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -87,37 +86,14 @@ def story(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> I
         "backup_keep_at_least": 50,
     }
     deployment.remote.ssh(f"mkdir -p {COPIES}")
+    # The first run makes the key that the destination has to know.
+    deployment.node.try_playbook("backup.yml", **variables)
+    key = deployment.remote.sudo("cat /etc/order-service/backup_key.pub").strip()
+    deployment.remote.ssh(f"echo '{key}' >> ~/.ssh/authorized_keys")
+    deployment.node.playbook("backup.yml", **variables)
     yield Story(deployment, identity, variables)
     # The tests that come next have a host as they know it.
     deployment.node.playbook("backup.yml")
-
-
-def test_a_destination_that_refuses_is_told_and_the_backup_is_kept(story: Story) -> None:
-    output = story.refused("backup.yml")
-    assert "Append to the authorized_keys" in output
-    assert "Permission denied" in output
-    state = story.state("backup")
-    assert state["outcome"] == "failed"
-    assert "rsync" in state["error"]
-    assert story.sudo(f"ls {STORE}/{state['id']}").split() == [
-        "manifest.json",
-        "orders.sql.zst.age",
-    ]
-    public = story.sudo("cat /etc/order-service/backup_key.pub").strip()
-    story.deployment.remote.ssh(f"echo '{public}' >> ~/.ssh/authorized_keys")
-
-
-def test_a_backup_under_traffic_fails_no_request_and_is_copied_off_the_host(story: Story) -> None:
-    with Traffic(story.deployment.client(), first_id=7_000_000) as traffic:
-        traffic.flows()
-        output = story.playbook("backup.yml")
-        traffic.flows()
-    traffic.assert_unharmed()
-    assert f"copied to admin@127.0.0.1:{COPIES}" in " ".join(output.split())
-    made = story.state("backup")["id"]
-    kept = story.sudo(f"sha256sum {STORE}/{made}/*").replace(STORE, "")
-    assert story.sudo(f"sha256sum {COPIES}/{made}/*").replace(COPIES, "") == kept
-    assert story.sudo(f"head -c 21 {COPIES}/{made}/orders.sql.zst.age") == "age-encryption.org/v1"
 
 
 def test_a_dropped_table_comes_back_as_it_was_at_the_named_second(story: Story) -> None:
@@ -170,21 +146,3 @@ def test_the_drill_by_its_unit_restores_on_trial_and_notes_it(story: Story) -> N
     timers = story.sudo("systemctl list-timers --no-legend 'order-service-*'")
     for name in ("backup", "binlog", "drill"):
         assert f"order-service-{name}.timer" in timers
-
-
-def test_a_lost_disk_comes_back_from_the_copy_off_the_host(story: Story) -> None:
-    assert story.post(7_400_000) == 201
-    story.sudo("systemctl start order-service-binlog.service")
-    lost = story.order_ids()
-    story.sudo(
-        f"docker rm --force {MYSQL} && docker volume rm order-service_mysql-data"
-        f" && rm -rf {STORE}/2* {STORE}/binlogs {STORE}/last-*"
-    )
-    story.playbook("deploy.yml", allow_interruption=True)
-    assert story.order_ids() == set()
-    began = time.monotonic()
-    story.restore_live(restore_from="offsite", restore_until="latest")
-    seconds = time.monotonic() - began
-    assert story.order_ids() == lost, f"after {seconds:.0f} s"
-    assert story.post(7_400_001) == 201
-    assert story.sudo("ls -d /run/order-service-restore 2>&1 || true").startswith("ls:")

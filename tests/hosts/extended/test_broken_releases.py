@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from itertools import count
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.support.control_node import PlaybookRun
 from tests.support.deployment import RELEASE_ONLY, Deployment
-from tests.support.polling import wait_until
+from tests.support.releases import BREAKS_BEHIND_NGINX
 from tests.support.traffic import Traffic
 
 _first_ids = count(10_000_000, 100_000)
@@ -27,22 +26,6 @@ def upgrade() -> None:
     op.add_column("orders", sa.Column("half_{revision}", sa.String(20), nullable=True))
     op.execute("SELECT * FROM no_such_table")
 '''
-BREAKS_BEHIND_NGINX = """from service import create_app
-
-app = create_app()
-inner = app.wsgi_app
-
-
-def outer(environ, start_response):
-    if "HTTP_X_FORWARDED_FOR" in environ and {condition}:
-        start_response("500 Broken", [("Content-Type", "application/json")])
-        return [b'{{"error": "broken"}}']
-    return inner(environ, start_response)
-
-
-app.wsgi_app = outer
-"""
-LOCK = "/opt/order-service/state/lock.json"
 
 
 @pytest.fixture
@@ -77,21 +60,6 @@ def test_an_image_that_does_not_build(broken: Deployment) -> None:
     assert "this cannot work" in run.output
 
 
-def test_one_that_never_gets_ready(broken: Deployment) -> None:
-    broken.checkout.replace(
-        "service/readiness.py",
-        "    problems = {}\n",
-        '    problems = {"stock": "is not counted"}\n',
-    )
-    release = broken.new_release()
-    run = deploy_under_load(broken, ready_seconds=15)
-    assert f"{release} did not get ready within 15 s" in run.output
-    assert "is not counted" in run.output
-    saved = f"/opt/order-service/failures/*-{release}"
-    assert "is not counted" in broken.remote.sudo(f"cat {saved}/readyz.json")
-    assert "Listening at" in broken.remote.sudo(f"cat {saved}/app.log")
-
-
 def test_one_that_fails_the_smoke_test_is_never_switched_to(broken: Deployment) -> None:
     broken.checkout.replace(
         "service/api/metrics.py",
@@ -105,30 +73,16 @@ def test_one_that_fails_the_smoke_test_is_never_switched_to(broken: Deployment) 
     assert "switched nginx" not in run.output
 
 
-@pytest.mark.parametrize(
-    ("condition", "message"),
-    [
-        # What the smoke test through nginx finds, and what only the clients' requests show.
-        ("True", "GET /ping answered 500, expected 200"),
-        ("len(environ['PATH_INFO']) in range(11, 18)", "answers since the switch were 5xx"),
-    ],
-)
-def test_one_that_answers_500_after_the_switch(
-    broken: Deployment, condition: str, message: str
-) -> None:
-    broken.checkout.write("wsgi.py", BREAKS_BEHIND_NGINX.format(condition=condition))
+def test_one_that_answers_500_to_the_smoke_test_through_nginx(broken: Deployment) -> None:
+    broken.checkout.write("wsgi.py", BREAKS_BEHIND_NGINX.format(condition="True"))
     broken.new_release()
     old, old_colour = broken.readiness()["release"], broken.colour
-    with Traffic(broken.client(), first_id=next(_first_ids)) as sent:
-        run = broken.try_deploy(*RELEASE_ONLY, bake_seconds=30)
+    run = broken.try_deploy(*RELEASE_ONLY)
     assert run.returncode != 0
-    assert message in run.output
+    assert "GET /ping answered 500, expected 200" in run.output
     assert f"switched nginx back to {old_colour}" in run.output
     assert (broken.readiness()["release"], broken.colour) == (old, old_colour)
-    # Clients do see what only shows after the switch; every order is the old or the new one's.
-    assert [problem for problem in sent.problems if ": 500 " not in problem] == []
     with Traffic(broken.client(), first_id=next(_first_ids)) as later:
-        later.flows()
         later.flows()
     later.assert_unharmed()
 
@@ -146,40 +100,8 @@ def test_a_migration_that_fails_halfway(broken: Deployment) -> None:
     assert "no_such_table" in run.output
 
 
-def test_an_invalid_configuration_of_nginx(broken: Deployment) -> None:
-    broken.checkout.write("deploy/nginx/parts/headers.conf", "add_header Sense;\n")
-    broken.new_release()
-    run = deploy_under_load(broken)
-    assert 'invalid number of arguments in "add_header"' in run.output
-    live = broken.remote.ssh("cat /opt/order-service/stack/deploy/nginx/parts/headers.conf")
-    assert "Sense" not in live
-
-
 def test_the_next_good_release_needs_no_clean_up(deployment: Deployment) -> None:
     assert_deploys(deployment)
-
-
-def test_a_control_node_that_is_killed(broken: Deployment) -> None:
-    """Either the old release serves or the new one, tried as ever; the lock does not stay."""
-    broken.new_release()
-    with Traffic(broken.client(), first_id=next(_first_ids)) as sent:
-        running = broken.node.start_playbook("deploy.yml", *RELEASE_ONLY)
-        running.wait_for("Roll the release out")
-        running.kill()
-        running.wait(30)
-        wait_until(lambda: is_unlocked(broken), 60, "a free lock", every=0.5)
-        assert_deploys(broken)
-        sent.flows()
-    sent.assert_unharmed()
-
-
-def test_ctrl_c_frees_the_lock(broken: Deployment) -> None:
-    broken.new_release()
-    running = broken.node.start_playbook("deploy.yml", *RELEASE_ONLY)
-    running.wait_for("Pack the commit")
-    running.interrupt()
-    assert running.wait(5).returncode not in (0, -signal.SIGKILL)
-    wait_until(lambda: is_unlocked(broken), 60, "a free lock", every=0.5)
 
 
 def test_two_deployments_at_once(deployment: Deployment) -> None:
@@ -195,10 +117,6 @@ def test_two_deployments_at_once(deployment: Deployment) -> None:
     assert waiting.recap.changed == 0
     first.wait().succeeded()
     assert deployment.readiness()["release"] == release
-
-
-def is_unlocked(deployment: Deployment) -> bool:
-    return LOCK not in deployment.remote.ssh(f"ls {LOCK} || true")
 
 
 def assert_deploys(deployment: Deployment) -> None:

@@ -1,0 +1,106 @@
+"""Releases to deploy, good and broken ones, and what has to be true after them."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Collection
+
+from tests.support.deployment import ROOT, Deployment
+from tests.support.polling import wait_until
+
+LOCK = f"{ROOT}/state/lock.json"
+MIGRATION = '''"""A column that only the next release knows."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.add_column("orders", sa.Column("note", sa.String(20), nullable=True))
+'''
+BREAKS_BEHIND_NGINX = """from service import create_app
+
+app = create_app()
+inner = app.wsgi_app
+
+
+def outer(environ, start_response):
+    if "HTTP_X_FORWARDED_FOR" in environ and {condition}:
+        start_response("500 Broken", [("Content-Type", "application/json")])
+        return [b'{{"error": "broken"}}']
+    return inner(environ, start_response)
+
+
+app.wsgi_app = outer
+"""
+BROKEN = "broken"
+# Built from the image that serves, in a second: a release of that name, which cannot read its app.
+NEVER_READY = f"""FROM order-service:{{release}}
+ENV RELEASE={BROKEN}
+LABEL org.opencontainers.image.version={BROKEN}
+{{breakage}}
+"""
+
+
+def roll_out_by_hand(
+    deployment: Deployment, *, breakage: str = "", headers: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the host's own rollout of a broken release, whatever comes of it.
+
+    Args:
+        deployment: the host, whose present release is the base of the broken one.
+        breakage: a line more in its Dockerfile.
+        headers: what its nginx configuration has in place of its headers.
+    """
+    release = deployment.ledger()["active"]
+    folder = f"{ROOT}/releases/{BROKEN}"
+    dockerfile = NEVER_READY.format(release=release, breakage=breakage)
+    limits = "/etc/order-service/rollout.json"
+    steps = [
+        f"rm -rf {folder}",
+        f"cp -a {ROOT}/releases/{release} {folder}",
+        f"printf %s {shlex.quote(dockerfile)} | docker build -q -t order-service:{BROKEN} -",
+        f"cp {limits} /root/limits",
+        f"sed -i '/ready_seconds/s/[0-9.]\\+/8/' {limits}",
+    ]
+    if headers:
+        steps.append(f"printf %s '{headers}' >{folder}/deploy/nginx/parts/headers.conf")
+    deployment.remote.sudo(" && ".join(steps))
+    run = deployment.remote.try_ssh(f"sudo python3 {ROOT}/lib/rollout.py {BROKEN}", seconds=300)
+    deployment.remote.sudo(f"mv /root/limits {limits}")
+    return run
+
+
+def assert_completed_once(deployment: Deployment, accepted: Collection[int]) -> list[int]:
+    """Wait for the orders' ends; each must be there and Completed, and be counted once.
+
+    Returns:
+        How many attempts each has taken.
+    """
+    where = f"WHERE order_id IN ({','.join(map(str, accepted))})"
+    unfinished = f"SELECT COUNT(*) FROM orders {where} AND outcome IS NULL"
+    wait_until(
+        lambda: deployment.query(unfinished).stdout.strip() == "0", 120, "the last completion"
+    )
+    query = f"SELECT order_id, outcome, attempts FROM orders {where}"
+    rows = [line.split("\t") for line in deployment.query(query).stdout.splitlines()]
+    assert {(int(order_id), outcome) for order_id, outcome, _ in rows} == {
+        (order_id, "Completed") for order_id in accepted
+    }
+    totals = "SELECT (SELECT COUNT(*) FROM orders WHERE outcome = 'Completed'), SUM(completed)"
+    # Others may be completed meanwhile.
+    wait_until(
+        lambda: len(set(deployment.query(f"{totals} FROM order_totals").stdout.split())) == 1,
+        30,
+        "totals that count each completed order once",
+    )
+    return [int(attempts) for _, _, attempts in rows]
+
+
+def is_unlocked(deployment: Deployment) -> bool:
+    """Return whether nobody holds the deployment's lock."""
+    return LOCK not in deployment.remote.ssh(f"ls {LOCK} || true")
