@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What deployed hosts' backups are packed with, since the tests run those programs here, too; and
+# What deployed hosts' backups are packed and copied with, since the tests run those programs here, too; and
 # what Ansible logs in to hosts with.
 
-TOOLS="zstd age ssh ssh-keygen"
-TOOL_PACKAGES="zstd age openssh-client"
+TOOLS="zstd age rsync ssh ssh-keygen"
+TOOL_PACKAGES="zstd age rsync openssh-client"
 
 ensure_tools() {
   step_begin
