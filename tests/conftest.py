@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, settings
 
 from service import create_app
 from service.models import db
@@ -18,6 +19,18 @@ from tests.support.mysql_server import MySQLServer
 from tests.support.service_process import AUTHORIZATION
 
 pytest_plugins = ["tests.support.layers", "tests.support.control_fixtures"]
+
+# Other examples in each run, in CI as well; a failure prints the line that repeats it. No limits of
+# time, which a slow machine would break. A database is made once for all examples of a test.
+settings.register_profile(
+    "orders",
+    settings.get_profile("default"),
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("orders")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +46,13 @@ def mysql_url(mysql_server: MySQLServer) -> str:
     url = mysql_server.url(mysql_server.create_database())
     databases.migrate(url)
     return url
+
+
+@pytest.fixture(scope="session")
+def mysql_store(mysql_url: str) -> Iterator[Store]:
+    """That database, past the service, on connections that are kept from test to test."""
+    with open_store(mysql_url) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +74,9 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
 def url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty, migrated database: once SQLite, once MySQL."""
-    chosen: str = request.getfixturevalue(f"{request.param}_url")
     if request.param == "mysql":
-        databases.empty(chosen)
+        request.getfixturevalue("mysql_store").empty()
+    chosen: str = request.getfixturevalue(f"{request.param}_url")
     return chosen
 
 

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import TypeVar
 
-from sqlalchemy import Connection, insert, make_url, select, text
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from service.dao import orders
 from service.dao.statistics import Statistics, read_statistics
 from service.database import Database, utcnow
-from service.models import Order
+from service.models import IdempotencyKey, Order, OrderTotals
+from tests.support.databases import settings_for
 from tests.support.polling import wait_until
 
 T = TypeVar("T")
@@ -23,11 +24,22 @@ class Store:
     """A direct connection to the database under test."""
 
     def __init__(self, url: str) -> None:
-        self.database = Database.open(make_url(url), 2)
+        self.database = Database.open(settings_for(url).database_url, 2)
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Run work in one transaction."""
         return self.database.transaction(work)
+
+    def empty(self) -> None:
+        """Remove all orders, and set the totals to zero."""
+        zeros = {"completed": 0, "failed": 0, "processing_microseconds": 0}
+        statements = [delete(Order), delete(IdempotencyKey), update(OrderTotals).values(zeros)]
+
+        def work(connection: Connection) -> None:
+            for statement in statements:
+                connection.execute(statement)
+
+        self.run(work)
 
     def add_orders(self, ids: Sequence[int], user_id: int = 1) -> None:
         """Store pending orders, in that order."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import databases
 from tests.support.calls import Calls
 from tests.support.inspection import Store
 from tests.support.order_handlers import Behaviour
@@ -26,8 +25,8 @@ def calls(tmp_path: Path) -> Calls:
 
 @pytest.mark.mysql
 def test_four_processes_share_20000_orders(tmp_path: Path, mysql_url: str, calls: Calls) -> None:
-    databases.empty(mysql_url)
     store = Store(mysql_url)
+    store.empty()
     store.add_orders(range(1, 20_001))
     workers = [Worker(tmp_path, mysql_url, **calls.environment).start() for _ in range(4)]
     try:
