@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What deployed hosts' backups are packed and copied with, since the tests run those programs here, too; and
-# what Ansible logs in to hosts with.
+# What deployed hosts' backups are packed and copied with, since the tests run those programs here,
+# too; and what Ansible logs in to hosts with.
 
 TOOLS="zstd age rsync ssh ssh-keygen"
 TOOL_PACKAGES="zstd age rsync openssh-client"
