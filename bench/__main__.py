@@ -19,7 +19,8 @@ from bench.nginx import IMAGE as NGINX_IMAGE
 from bench.nginx import NginxError
 from bench.report import Circumstances, write_report
 from bench.scenarios import growth, memory, processing, serving
-from tests.support.mysql_server import MySQLServerError, docker_available, image_missing
+from tests.support.docker import DockerError
+from tests.support.mysql_server import docker_available, image_missing
 
 RUNS: dict[str, Callable[[Bench], None]] = {
     "requests": serving.run,
@@ -28,7 +29,7 @@ RUNS: dict[str, Callable[[Bench], None]] = {
     "memory": memory.run,
 }
 # What a run may end with, in one message; anything else is a mistake in the bench.
-FAILURES = (AssertionError, ConformanceError, LoadError, MySQLServerError, NginxError)
+FAILURES = (AssertionError, ConformanceError, DockerError, LoadError, NginxError)
 
 
 def main() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
-import subprocess
-import time
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Self
 
 import pymysql
 
+from tests.support.docker import DockerError, docker
+from tests.support.polling import wait_until
 from tests.support.ports import HOST, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 IMAGE = "mysql:9.7"
 USER = "orders"
@@ -29,8 +27,8 @@ START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 
 
-class MySQLServerError(Exception):
-    """A server did not do what a test asked of it; says what Docker or MySQL answered."""
+class MySQLServerError(DockerError):
+    """A server did not do what a test asked of it; says what MySQL answered."""
 
 
 def docker_available() -> str | None:
@@ -38,8 +36,8 @@ def docker_available() -> str | None:
     if shutil.which("docker") is None:
         return "there is no docker client: run `make lab`"
     try:
-        _docker("version")
-    except MySQLServerError as error:
+        docker("version")
+    except DockerError as error:
         return f"no Docker engine answers: run `make lab` ({error})"
     return image_missing(IMAGE)
 
@@ -47,8 +45,8 @@ def docker_available() -> str | None:
 def image_missing(image: str) -> str | None:
     """Tell that the engine lacks the image, or None if it has it."""
     try:
-        _docker("image", "inspect", image)
-    except MySQLServerError:
+        docker("image", "inspect", image)
+    except DockerError:
         return f"the image {image} is missing: run `make lab`"
     return None
 
@@ -69,11 +67,22 @@ class MySQLServer:
     @classmethod
     def start(cls, name: str | None = None, extra_args: Sequence[str] = ()) -> Self:
         """Start a server on a fresh volume and wait until it takes the application's user."""
+        server = cls.begin(name, extra_args)
+        try:
+            server.wait_until_ready()
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    @classmethod
+    def begin(cls, name: str | None = None, extra_args: Sequence[str] = ()) -> Self:
+        """Start a server on a fresh volume, which takes it some seconds, without waiting."""
         server = cls(name or f"orders-mysql-{secrets.token_hex(4)}", free_port())
         # A name that is in use is somebody else's server: nothing to close.
         server._create(extra_args)
         try:
-            server.start_again()
+            docker("start", server.name)
         except BaseException:
             server.close()
             raise
@@ -129,41 +138,41 @@ class MySQLServer:
     def kill9(self) -> None:
         """Kill mysqld with SIGKILL, as a crash does, and wait until it is gone."""
         # The container ends with mysqld, often before this command can answer.
-        killed = _run_docker("exec", "--user=0", self.name, "bash", "-c", f"kill -9 $(<{PID_FILE})")
-        try:
-            _wait_until(lambda: not self.running(), STOP_SECONDS)
-        except TimeoutError:
-            message = f"{self.name} runs on after a kill -9: {killed.stderr.strip()}"
-            raise MySQLServerError(message) from None
+        with suppress(DockerError):
+            docker("exec", "--user=0", self.name, "bash", "-c", f"kill -9 $(<{PID_FILE})")
+        wait_until(lambda: not self.running(), STOP_SECONDS, "the end of mysqld")
 
     def pause(self) -> None:
         """Freeze the server: connections stay open and nothing answers."""
-        _docker("pause", self.name)
+        docker("pause", self.name)
 
     def unpause(self) -> None:
         """End a pause."""
-        _docker("unpause", self.name)
+        docker("unpause", self.name)
 
     def stop(self) -> None:
         """Shut the server down in good order."""
-        _docker("stop", f"--time={STOP_SECONDS:.0f}", self.name)
+        docker("stop", f"--time={STOP_SECONDS:.0f}", self.name)
 
     def start_again(self) -> None:
         """Start a stopped or killed server with the same data on the same port."""
-        _docker("start", self.name)
+        docker("start", self.name)
         self.wait_until_ready()
 
     def close(self) -> None:
         """Remove the server and its data; quietly when they are gone already."""
         # Some engines cannot end what is frozen.
-        _run_docker("unpause", self.name)
-        result = _run_docker("rm", "--force", "--volumes", self.name)
-        if result.returncode and "no such container" not in result.stderr.lower():
-            raise MySQLServerError(f"docker rm {self.name}: {result.stderr.strip()}")
+        with suppress(DockerError):
+            self.unpause()
+        try:
+            docker("rm", "--force", "--volumes", self.name)
+        except DockerError as error:
+            if "no such container" not in str(error).lower():
+                raise
 
     def running(self) -> bool:
         """Tell whether the container runs."""
-        return _docker("inspect", "--format={{.State.Running}}", self.name) == "true"
+        return docker("inspect", "--format={{.State.Running}}", self.name) == "true"
 
     def wait_until_ready(self) -> None:
         """Wait until the application's user can log in over TCP."""
@@ -182,23 +191,19 @@ class MySQLServer:
             return False
 
         try:
-            _wait_until(ready, START_SECONDS)
-        except TimeoutError:
-            raise MySQLServerError(
-                f"{self.name} took no login of {USER} on {self.host}:{self.port} within"
-                f" {START_SECONDS:.0f} s ({last_error}):\n{self.logs()}"
-            ) from None
+            wait_until(ready, START_SECONDS, f"a login of {USER} on {self.host}:{self.port}")
+        except AssertionError as late:
+            raise MySQLServerError(f"{late} ({last_error}):\n{self.logs()}") from None
 
     def logs(self, lines: int = 20) -> str:
         """Return the end of the server's log."""
-        result = _run_docker("logs", f"--tail={lines}", self.name)
-        return (result.stdout + result.stderr).strip()
+        return docker("logs", f"--tail={lines}", self.name, errors_too=True)
 
     def _create(self, server_args: Sequence[str]) -> None:
         # An init process as number 1 lets mysqld itself be killed from inside, and
         # passwords in the environment stay out of process lists.
         network, listening = self._network()
-        _docker(
+        docker(
             "create",
             "--init",
             "--restart=no",
@@ -233,41 +238,6 @@ class MySQLServer:
             autocommit=True,
             **{"connect_timeout": 10, **options},
         )
-
-
-def _run_docker(
-    *arguments: str, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["docker", *arguments],
-            capture_output=True,
-            check=False,
-            env=os.environ | (env or {}),
-            text=True,
-            timeout=120,
-        )
-    except subprocess.TimeoutExpired:
-        raise _failure(arguments, "no answer within 120 s") from None
-
-
-def _docker(*arguments: str, env: Mapping[str, str] | None = None) -> str:
-    result = _run_docker(*arguments, env=env)
-    if result.returncode:
-        raise _failure(arguments, result.stderr)
-    return result.stdout.strip()
-
-
-def _failure(arguments: Sequence[str], stderr: str) -> MySQLServerError:
-    return MySQLServerError(f"docker {' '.join(arguments)}: {stderr.strip()}")
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.05)
 
 
 def _pattern(database: str) -> str:
