@@ -18,7 +18,11 @@ from tests.support.inspection import Store, open_store
 from tests.support.mysql_server import MySQLServer
 from tests.support.service_process import AUTHORIZATION
 
-pytest_plugins = ["tests.support.layers", "tests.support.control_fixtures"]
+pytest_plugins = [
+    "tests.support.layers",
+    "tests.support.shared_mysql",
+    "tests.support.control_fixtures",
+]
 
 # Other examples in each run, in CI as well; a failure prints the line that repeats it. No limits of
 # time, which a slow machine would break. A database is made once for all examples of a test.
@@ -31,13 +35,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("orders")
-
-
-@pytest.fixture(scope="session")
-def mysql_server() -> Iterator[MySQLServer]:
-    """A MySQL server for all tests that leave it running."""
-    with MySQLServer.start() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
