@@ -4,26 +4,59 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from service.dao.claims import Claim, ClaimKey, Result, Verdict, claim_orders, record_results
+from service.dao.claims import (
+    Claim,
+    ClaimedBatch,
+    ClaimKey,
+    Result,
+    Verdict,
+    claim_orders,
+    record_results,
+)
 from tests.support.inspection import Store
 
 
-def claim(store: Store, limit: int) -> list[Claim]:
-    """Claim the oldest pending orders, which makes them Processing."""
+def claim_batch(
+    store: Store,
+    limit: int = 10,
+    *,
+    owner: str = "test",
+    lease_seconds: float = 60,
+    max_attempts: int = 5,
+    idle: bool = True,
+) -> ClaimedBatch:
+    """Claim the oldest pending orders, and tell all that comes of it."""
     return store.run(
         lambda connection: claim_orders(
-            connection, owner="test", limit=limit, lease_seconds=60, max_attempts=5, idle=True
+            connection,
+            owner=owner,
+            limit=limit,
+            lease_seconds=lease_seconds,
+            max_attempts=max_attempts,
+            idle=idle,
         )
-    ).claims
+    )
 
 
-def record(store: Store, results: list[Result], slot: int = 0) -> None:
-    """Record the ends of attempts; fail when one of them did not count."""
+def claim(
+    store: Store, limit: int = 10, *, owner: str = "test", lease_seconds: float = 60
+) -> list[Claim]:
+    """Claim the oldest pending orders, which makes them Processing."""
+    return claim_batch(store, limit, owner=owner, lease_seconds=lease_seconds).claims
+
+
+def record_held(store: Store, results: list[Result], slot: int = 0) -> set[ClaimKey]:
+    """Record the ends of attempts; return the keys of those that counted."""
 
     def work(connection: Connection) -> set[ClaimKey]:
         return record_results(connection, results, slot)
 
-    assert store.run(work) == {result.claim.key for result in results}
+    return store.run(work)
+
+
+def record(store: Store, results: list[Result], slot: int = 0) -> None:
+    """Record the ends of attempts; fail when one of them did not count."""
+    assert record_held(store, results, slot) == {result.claim.key for result in results}
 
 
 def fill(store: Store, *, pending: int, processing: int, completed: int, failed: int) -> None:
