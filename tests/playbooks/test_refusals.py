@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.checkout import Checkout
-from tests.support.control_node import ControlNode
-from tests.support.remote_host import RemoteHost
+from tests.support.cases import CHECKS, NOWHERE, Cases
+from tests.support.control_fixtures import NewCheckout
 from tests.support.service_process import REPOSITORY
 
-ANSIBLE = REPOSITORY / "deploy" / "ansible"
+MANUAL = REPOSITORY / "deploy" / "ansible" / "inventory.example.yml"
 WRONG = {
     "web_threads": 3,
     "api_username": "shop's:admin",
@@ -31,214 +31,153 @@ WRONG = {
     "docker_registry_mirrors": ["mirror.example.com"],
     "order_handler": "webhook",
 }
+REMEDY = "pip install --require-hashes -r requirements-deploy.txt"
+# A host that lets Ansible in: this machine, with stand-ins for what the checks ask.
+HERE = {"ansible_connection": "local", "ansible_become": False}
+PROGRAMS = {
+    "apt-config": "",
+    "apt-get": """echo "'http://no host/debian/dists/trixie/InRelease' packages_InRelease 0" """,
+    "dpkg-query": "echo install ok installed",
+    "id": "echo 0",
+    "ss": """echo 'LISTEN 0 5 0.0.0.0:80 0.0.0.0:* users:(("apache2",pid=7,fd=3))'""",
+    "systemd-analyze": "echo never heard of it >&2; exit 1",
+}
+CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "types": (
+        {"web_threads": "many", "plain_http": "yes", "extra_open_ports": [{"sources": []}]},
+        [
+            "'web_threads' is of type str and we were unable to convert to int",
+            "plain_http must be one of: redirect, serve, got: yes",
+            "missing required arguments: port found in extra_open_ports",
+        ],
+    ),
+    "misspelled": (
+        {"image_regitsry": "registry.example.com/orders"},
+        ["sets what does not exist: image_regitsry. Did you mean image_registry?"],
+    ),
+    "old-ansible": ({"control_ansible_version": "99.1"}, ["99.1 or later is needed", REMEDY]),
+    "collections": (
+        {"control_collections": {"shop.none": "1.0", "ansible.posix": "99"}},
+        [
+            "The collection shop.none is missing",
+            "The collection ansible.posix is",
+            "99 or later is needed",
+            REMEDY,
+        ],
+    ),
+    "no-archive": (
+        {"image_archives": ["/nowhere/images.tar"]},
+        ["/nowhere/images.tar, which is not a readable file"],
+    ),
+    "login-by-password": (HERE | {"ansible_password": "hunter2"}, ["logs in with a password"]),
+    "no-root": (
+        {"ansible_connection": "local", "ansible_become_exe": "/bin/false"},
+        ["cannot become root on no-root", "Allow sudo without a password"],
+    ),
+    "shut-out": (
+        HERE | {"ssh_allowed_sources": ["203.0.113.0/24"]},
+        ["ssh_allowed_sources does not hold 192.0.2.7"],
+    ),
+    "poor": (
+        HERE
+        | {
+            "control_distributions": {},
+            "minimum_memory_mb": 10**8,
+            "minimum_free_disk_gb": 10**5,
+            "ssh_allowed_sources": ["192.0.2.0/24"],
+        },
+        [
+            "poor runs ",
+            "100000000 are needed",
+            "minimum_free_disk_gb wants 102400000",
+            "cannot look up no host",
+            "other programs on the service's ports: 80 (apache2), 443 (apache2)",
+            "does not know the time daily, which backup_drill_on sets",
+            "never heard of it",
+            "Docker from docker.com",
+        ],
+    ),
+}
 
 
-CHECK_SECRETS = """
-- name: Check the Vault's secrets, which no host is asked for
-  hosts: order_service
-  gather_facts: false
-  tasks:
-    - name: Check them
-      ansible.builtin.import_role:
-        name: secrets
-        tasks_from: check
-"""
-
-
-def text(output: str) -> str:
-    """Return an output without its line breaks, which fall anywhere."""
-    return " ".join(output.split())
+def of_the_manual(folder: Path) -> dict[str, Any]:
+    """Return all settings as inventory.example.yml shows them, with its examples."""
+    shown = MANUAL.read_text().partition("  vars:\n")[2]
+    taken = re.sub(r"^    # (?=[a-z][a-z0-9_]*:(?: |$)|  - )", " " * 4, shown, flags=re.MULTILINE)
+    settings: dict[str, Any] = yaml.safe_load(taken)
+    assert len(settings) > 50
+    (folder / "images.tar").touch()
+    own = {
+        "image_archives": [str(folder / "images.tar")],
+        "image_digest": f"sha256:{'0' * 64}",
+        "vault_api_password": "brought along by the operator",
+        "vault_webhook_secret": "brought along by the operator",
+        "ansible_user": "admin",
+        # A variable of the user's own, and where the manual puts a password.
+        "my_registry": "registry.example.com",
+        "vault_image_registry_password": "brought along by the operator",
+        "image_registry_password": "{{ vault_image_registry_password }}",
+    }
+    return settings | own
 
 
 @pytest.fixture(scope="module")
-def nowhere(tmp_path_factory: pytest.TempPathFactory) -> RemoteHost:
-    """A host that is not there: what is refused here, is refused before any host is asked."""
-    host = RemoteHost(tmp_path_factory.mktemp("nowhere"))
-    host.address = "127.0.9.9"
-    host.key.touch(0o600)
-    host.known_hosts.touch()
-    return host
+def told(
+    cases: Cases, new_checkout: NewCheckout, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """What each of the cases was told by one run."""
+    uncommitted = new_checkout()
+    uncommitted.replace("wsgi.py", "import", "# not committed\nimport")
+    programs = tmp_path_factory.mktemp("programs")
+    for name, script in PROGRAMS.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    settings = {name: of_the_case for name, (of_the_case, _) in CASES.items()} | {
+        "manual": of_the_manual(tmp_path_factory.mktemp("manual")),
+        "no-git": {"control_repository": str(tmp_path_factory.mktemp("no-git"))},
+        "uncommitted": {"control_repository": str(uncommitted.folder)},
+        "wrong": WRONG,
+    }
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PATH", str(programs), prepend=os.pathsep)
+        environment.setenv("SSH_CONNECTION", "192.0.2.7 50000 127.0.0.1 22")
+        return cases.run(CHECKS, settings)
 
 
-@pytest.fixture
-def node(
-    nowhere: RemoteHost,
-    new_checkout: Callable[[], Checkout],
-    new_control_node: Callable[..., ControlNode],
-) -> ControlNode:
-    return new_control_node(new_checkout(), nowhere)
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_refused_with_what_is_expected(told: dict[str, str], case: str) -> None:
+    for expected in CASES[case][1]:
+        assert expected in told[case]
 
 
-def test_manual_has_every_setting_and_no_other() -> None:
-    specs = yaml.safe_load((ANSIBLE / "roles/control/meta/argument_specs.yml").read_text())
-    manual = (ANSIBLE / "inventory.example.yml").read_text()
-    vars_ = manual.partition("  vars:\n")[2]
-
-    described = re.findall(r"^    (?:# )?([a-z][a-z0-9_]*):(?= |$)", vars_, re.MULTILINE)
-
-    assert sorted(described) == sorted(specs["argument_specs"]["main"]["options"])
-    example = yaml.safe_load(manual)["order_service"]
-    assert [*example["hosts"]] == ["orders-1"]
-    assert example["vars"] == {"public_names": []}
+def test_the_manual_taken_at_its_word_is_accepted(told: dict[str, str]) -> None:
+    """As far as the login, and with a user's own variables beside the settings."""
+    for expected in (
+        f"No login on manual as admin at {NOWHERE}",
+        "ansible_ssh_private_key_file",
+        "security group",
+    ):
+        assert expected in told["manual"]
 
 
-def test_manual_taken_at_its_word_is_accepted(node: ControlNode) -> None:
-    manual = (ANSIBLE / "inventory.example.yml").read_text().partition("  vars:\n")[2]
-    settings = re.sub(
-        r"^    # (?=[a-z][a-z0-9_]*:(?: |$)|  - )", " " * 4, manual, flags=re.MULTILINE
-    )
-    values = yaml.safe_load(settings)
-    assert len(values) > 50
-
-    for name in ("image_archives", "image_digest", "api_password", "webhook_secret"):
-        del values[name]
-    run = node.try_playbook("deploy.yml", **values)
-
-    assert "Stop at values that cannot work" in run.output
-    assert "No login on" in run.output, run.output
-
-
-def test_wrong_values_are_all_named_at_once_with_what_is_expected(node: ControlNode) -> None:
-    run = node.try_playbook("deploy.yml", **WRONG)
-
-    assert run.returncode == 2
-    said = text(run.output)
+def test_wrong_values_are_all_named_at_once_with_what_is_expected(told: dict[str, str]) -> None:
     for name in WRONG:
-        assert re.search(rf"{name} (is|has) [^;]*(expected|missing)", said), f"{name}\n{said}"
-    assert "No login" not in said
-    assert "Traceback" not in run.output
+        assert re.search(rf"{name} (is|has) [^;]*(expected|missing)", told["wrong"]), name
 
 
-def test_wrong_types_and_misspelled_names_are_refused(node: ControlNode) -> None:
-    run = node.try_playbook("deploy.yml", web_threads="many", plain_http="yes")
-    assert "web_threads" in run.output
-    assert "value of plain_http must be one of: redirect, serve" in text(run.output)
-
-    run = node.try_playbook("deploy.yml", "-e", "image_regitsry=registry.example.com/orders")
-    assert "image_regitsry. Did you mean image_registry?" in text(run.output)
-
-
-@pytest.mark.parametrize("playbook", ["restore", "rollback", "backup", "credentials", "status"])
-@pytest.mark.parametrize(
-    ("misspelled", "meant"),
-    [("restore_untill", "restore_until"), ("rotate_overlap_second", "rotate_overlap_seconds")],
-)
-def test_every_playbook_refuses_misspelled_options(
-    node: ControlNode, playbook: str, misspelled: str, meant: str
-) -> None:
-    """Without its time, a restore would replace live data by an older state than was asked for."""
-    run = node.try_playbook(f"{playbook}.yml", "-e", "restore_to=live", "-e", f"{misspelled}=1")
-
-    assert run.returncode != 0
-    assert f"{misspelled}. Did you mean {meant}?" in text(run.output)
-    assert "UNREACHABLE" not in run.output
-
-
-@pytest.mark.parametrize("more", [(), ("-vvv",)], ids=["plain", "verbose"])
-@pytest.mark.parametrize(
-    ("name", "value"), [("api_password", "tOOsHORT"), ("webhook_secret", " with spaces around it ")]
-)
-def test_a_refused_secret_is_not_shown(
-    node: ControlNode, name: str, value: str, more: tuple[str, ...]
-) -> None:
-    node.checkout.write("deploy/ansible/check_secrets.yml", CHECK_SECRETS)
-
-    run = node.try_playbook("check_secrets.yml", *more, **{name: value})
-
-    assert run.returncode != 0
-    assert f"{name} is not allowed" in text(run.output)
-    assert value not in run.output
-
-
-@pytest.mark.parametrize(
-    ("needed", "said"),
-    [
-        ("control_ansible_version=99.1", "99.1 or later is needed"),
-        ("control_collections={'shop.none': '1.0'}", "The collection shop.none is missing"),
-        ("control_collections={'ansible.posix': '99'}", "99 or later is needed"),
-    ],
-)
-def test_an_old_or_incomplete_ansible_is_refused(node: ControlNode, needed: str, said: str) -> None:
-    run = node.try_playbook("deploy.yml", "-e", f"{{{needed.replace('=', ': ')}}}")
-
-    assert said in text(run.output)
-    assert "pip install --require-hashes -r requirements-deploy.txt" in text(run.output)
-
-
-def test_uncommitted_changes_are_refused(node: ControlNode) -> None:
-    node.checkout.replace("wsgi.py", "import", "# not committed\nimport")
-
-    run = node.try_playbook("deploy.yml")
-
-    assert "these files differ from the last one: wsgi.py. Commit them" in text(run.output)
-
-
-def test_a_folder_without_git_is_refused(node: ControlNode) -> None:
-    shutil.rmtree(node.checkout.folder / ".git")
-
-    run = node.try_playbook("deploy.yml")
-
-    assert "Git does not answer" in text(run.output)
-    assert "deploy from a clone" in text(run.output)
-
-
-def test_a_host_that_lets_nobody_in_is_named_with_what_to_check(node: ControlNode) -> None:
-    run = node.try_playbook("deploy.yml")
-
-    said = text(run.output)
-    assert f"No login on {node.hosts[0].name} as admin at 127.0.9.9" in said
-    assert "ansible_ssh_private_key_file" in said
-    assert "security group" in said
+def test_what_no_commit_holds_is_refused(told: dict[str, str]) -> None:
+    changed = told["uncommitted"]
+    assert "these files differ from the last one: wsgi.py. Commit them" in changed
+    assert "Git does not answer" in told["no-git"]
+    assert "deploy from a clone" in told["no-git"]
 
 
 def test_an_inventory_without_the_group_is_refused(
-    node: ControlNode, monkeypatch: pytest.MonkeyPatch
+    cases: Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node, "inventory", lambda _: {"shop": {"hosts": {"one": {}}}})
+    monkeypatch.setattr(cases, "inventory", lambda _: {"shop": {"hosts": {"one": {}}}})
 
-    run = node.try_playbook("deploy.yml")
+    run = cases.try_playbook("deploy.yml")
 
     assert run.returncode != 0
-    assert "Could not match supplied host pattern" in text(run.output)
-    assert "order_service" in run.output
-
-
-@pytest.fixture(scope="module")
-def poor_host(new_host: Callable[[], RemoteHost]) -> Iterator[RemoteHost]:
-    """A host with a web server of its own, and no names."""
-    host = new_host()
-    host.sudo("systemd-run --unit=other-web python3 -m http.server 80")
-    host.sudo("echo 'nameserver 127.0.0.1' > /etc/resolv.conf")
-    yield host
-    host.close()
-
-
-def test_a_host_that_cannot_do_it_is_left_as_it_is(
-    poor_host: RemoteHost,
-    new_checkout: Callable[[], Checkout],
-    new_control_node: Callable[..., ControlNode],
-) -> None:
-    node = new_control_node(new_checkout(), poor_host)
-    before = poor_host.sudo("ls -la --time-style=full-iso /etc /opt | sort")
-
-    run = node.try_playbook("deploy.yml", minimum_memory_mb=10**7, minimum_free_disk_gb=10**5)
-
-    said = text(run.output)
-    assert run.recap.changed == 0
-    assert "10000000 are needed" in said
-    assert "minimum_free_disk_gb wants 102400000" in said
-    assert "cannot look up " in said
-    assert "other programs on the service's ports: 80 (python3)" in said
-    assert poor_host.sudo("ls -la --time-style=full-iso /etc /opt | sort") == before
-
-
-def test_ssh_sources_that_would_shut_the_control_node_out_are_refused(
-    poor_host: RemoteHost,
-    new_checkout: Callable[[], Checkout],
-    new_control_node: Callable[..., ControlNode],
-) -> None:
-    node = new_control_node(new_checkout(), poor_host, ssh_allowed_sources=["203.0.113.0/24"])
-
-    run = node.try_playbook("deploy.yml")
-
-    assert "ssh_allowed_sources does not hold 172." in text(run.output)
+    assert "Could not match supplied host pattern" in run.output

@@ -18,10 +18,15 @@ MIRROR = r"https?://[^/\s]+/?"
 
 
 def misspelled(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Return the names that are close to a known one, each with that one."""
+    """Return the names that are close to a known one, each with that one.
+
+    A setting's name behind `vault_` is what people call the encrypted value that they set it to.
+    """
     allowed = list(known)
     found = {}
     for name in sorted(set(names) - set(allowed)):
+        if name.removeprefix("vault_") in allowed:
+            continue
         if close := difflib.get_close_matches(name, allowed, n=1, cutoff=LIKENESS):
             found[name] = close[0]
     return found
