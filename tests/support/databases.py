@@ -12,6 +12,10 @@ from service.models import db
 
 # For tests that reach no SQL, or only such as other tests run on MySQL.
 ONLY_SQLITE = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+# For what SQLite does not have: locks of rows, connections, settings of a session.
+ONLY_MYSQL = pytest.mark.parametrize(
+    "url", [pytest.param("mysql", marks=pytest.mark.mysql)], indirect=True
+)
 
 
 def settings_for(url: str, **values: object) -> Settings:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from datetime import timedelta
+
+from sqlalchemy import Connection, select, update
 
 from service.dao.claims import (
     Claim,
@@ -13,6 +15,7 @@ from service.dao.claims import (
     claim_orders,
     record_results,
 )
+from service.models import Order
 from tests.support.inspection import Store
 
 
@@ -57,6 +60,17 @@ def record_held(store: Store, results: list[Result], slot: int = 0) -> set[Claim
 def record(store: Store, results: list[Result], slot: int = 0) -> None:
     """Record the ends of attempts; fail when one of them did not count."""
     assert record_held(store, results, slot) == {result.claim.key for result in results}
+
+
+def pass_time(store: Store, seconds: float) -> None:
+    """Make ends of leases and of delays come that much earlier, as if the time had passed."""
+
+    def work(connection: Connection) -> None:
+        for row_id, moment in connection.execute(select(Order.id, Order.available_at)).all():
+            earlier = moment - timedelta(seconds=seconds)
+            connection.execute(update(Order).where(Order.id == row_id).values(available_at=earlier))
+
+    store.run(work)
 
 
 def fill(store: Store, *, pending: int, processing: int, completed: int, failed: int) -> None:
