@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from service.models import Order
 from tests.support.answers import error_of, json_of
-from tests.support.databases import order_body
+from tests.support.databases import ONLY_SQLITE, order_body
 from tests.support.inspection import Store
 from tests.support.service_process import AUTHORIZATION
 
@@ -41,6 +41,7 @@ def test_the_same_request_is_answered_the_same(client: FlaskClient, store: Store
     assert store.statuses() == {1: "Pending"}
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     "body",
     [
@@ -57,6 +58,7 @@ def test_the_same_payload_written_otherwise(client: FlaskClient, body: str) -> N
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     "other",
     [{"user_id": 457}, {"item_ids": [1, 3, 2]}, {"item_ids": [1, 2]}, {"total_amount": 150.76}],
@@ -115,8 +117,7 @@ def test_a_replay_is_remembered_by_the_key_alone(client: FlaskClient, store: Sto
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
-    [("key", "KEY"), ("key", "key2"), ("a" * 255, "a" * 254), ("a b", "a  b"), ("0", "00")],
+    ("one", "other"), [("key", "KEY"), ("a" * 255, "a" * 254), ("a b", "a b ")]
 )
 def test_similar_keys_are_different(client: FlaskClient, one: str, other: str) -> None:
     assert post(client, order_body(1), key=one).status_code == 201
@@ -124,9 +125,8 @@ def test_similar_keys_are_different(client: FlaskClient, one: str, other: str) -
     assert post(client, order_body(1), key=one).headers["Idempotent-Replayed"] == "true"
 
 
-@pytest.mark.parametrize(
-    "key", ["k", "k" * 255, "a b", "~!@#$%^&*()", '"quoted"', "a,b;c=d", "' OR 1"]
-)
+@ONLY_SQLITE
+@pytest.mark.parametrize("key", ["k", "k" * 255, "".join(map(chr, range(32, 127)))])
 def test_any_printable_key(client: FlaskClient, key: str) -> None:
     assert post(client, order_body(1), key=key).status_code == 201
     assert post(client, order_body(1), key=key).headers["Idempotent-Replayed"] == "true"
