@@ -14,9 +14,14 @@ from tests.support.cases import CHECKS, NOWHERE, Cases
 from tests.support.control_fixtures import NewCheckout
 from tests.support.service_process import REPOSITORY
 
-MANUAL = REPOSITORY / "deploy" / "ansible" / "inventory.example.yml"
-WRONG = {
+ANSIBLE = REPOSITORY / "deploy" / "ansible"
+LIMITS = yaml.safe_load((ANSIBLE / "roles/control/vars/main.yml").read_text())
+WRONG: dict[str, Any] = {
     "web_threads": 3,
+    "mysql_cpus": 1025,
+    "app_memory": "384",
+    "mysql_memory": "0m",
+    "backup_scratch_memory": "half",
     "api_username": "shop's:admin",
     "backup_binlog_minutes": 60,
     "backup_daily_at": "noon",
@@ -25,11 +30,15 @@ WRONG = {
     "automatic_reboot_time": "4 o'clock",
     "journal_max_size": "lots",
     "image_digest": "sha256:12",
+    "image_registry": "registry.example.com/shop/orders:1.0",
+    "web_subnet": "192.168.213.0/16",
+    "webhook_url": "ftp://shop.example.com",
+    "worker_threads": "0",
     "backup_destination": "somewhere",
     "ssh_allowed_sources": ["198.51.100.7/24"],
     "extra_open_ports": [{"port": 70000, "sources": ["everywhere"]}],
     "docker_registry_mirrors": ["mirror.example.com"],
-    "order_handler": "webhook",
+    "order_handler": "a function",
 }
 REMEDY = "pip install --require-hashes -r requirements-deploy.txt"
 # A host that lets Ansible in: this machine, with stand-ins for what the checks ask.
@@ -54,6 +63,13 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "misspelled": (
         {"image_regitsry": "registry.example.com/orders"},
         ["sets what does not exist: image_regitsry. Did you mean image_registry?"],
+    ),
+    "incomplete": (
+        {"order_handler": "webhook", "image_digest": f"sha256:{'0' * 64}"},
+        [
+            "order_handler is webhook, and webhook_url is missing",
+            "image_digest is set, and image_registry is missing",
+        ],
     ),
     "old-ansible": ({"control_ansible_version": "99.1"}, ["99.1 or later is needed", REMEDY]),
     "collections": (
@@ -102,7 +118,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 def of_the_manual(folder: Path) -> dict[str, Any]:
     """Return all settings as inventory.example.yml shows them, with its examples."""
-    shown = MANUAL.read_text().partition("  vars:\n")[2]
+    shown = (ANSIBLE / "inventory.example.yml").read_text().partition("  vars:\n")[2]
     taken = re.sub(r"^    # (?=[a-z][a-z0-9_]*:(?: |$)|  - )", " " * 4, shown, flags=re.MULTILINE)
     settings: dict[str, Any] = yaml.safe_load(taken)
     assert len(settings) > 50
@@ -161,6 +177,7 @@ def test_the_manual_taken_at_its_word_is_accepted(told: dict[str, str]) -> None:
 
 
 def test_wrong_values_are_all_named_at_once_with_what_is_expected(told: dict[str, str]) -> None:
+    assert set(LIMITS["control_patterns"]) <= set(WRONG)
     for name in WRONG:
         assert re.search(rf"{name} (is|has) [^;]*(expected|missing)", told["wrong"]), name
 
