@@ -1,0 +1,91 @@
+"""The settings: one list for the manual, the checks, the roles and the service."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from service.config import HANDLER_ALIASES, ConfigError, Settings
+from tests.support.service_process import REPOSITORY
+
+ANSIBLE = REPOSITORY / "deploy" / "ansible"
+CONTROL = ANSIBLE / "roles" / "control"
+MANUAL = (ANSIBLE / "inventory.example.yml").read_text()
+SPECS = yaml.safe_load((CONTROL / "meta/argument_specs.yml").read_text())["argument_specs"]
+OPTIONS: dict[str, Any] = SPECS["main"]["options"]
+LIMITS = yaml.safe_load((CONTROL / "vars/main.yml").read_text())
+# A setting as a role takes it: its name and its default.
+TAKEN = re.compile(r"\{\{ (\w+) \| default\(('[^']*'|[^(),]*)\)")
+SETTING = re.compile(r"    (?:# )?([a-z][a-z0-9_]*):(?: (.*))?")
+
+
+def defaults_of_the_manual() -> dict[str, Any]:
+    """Return what the manual calls a default: what it does not call an example."""
+    found, comment = {}, ""
+    for line in MANUAL.partition("  vars:\n")[2].splitlines():
+        if not (setting := SETTING.fullmatch(line)):
+            comment = f"{comment} {line}" if line.startswith("    #") else ""
+            continue
+        if "Example" not in comment:
+            found[setting[1]] = yaml.safe_load(setting[2])
+        comment = comment if "Examples" in comment else ""
+    return found
+
+
+def test_the_manual_has_every_setting_and_no_other() -> None:
+    lines = MANUAL.partition("  vars:\n")[2].splitlines()
+    assert sorted(found[1] for line in lines if (found := SETTING.fullmatch(line))) == sorted(
+        OPTIONS
+    )
+
+
+def test_the_manual_names_one_host_and_sets_nothing() -> None:
+    example = yaml.safe_load(MANUAL)["order_service"]
+    assert [*example["hosts"]] == ["orders-1"]
+    assert example["vars"] == {"public_names": []}
+
+
+def defaults_of_the_roles() -> dict[str, Any]:
+    """Return what is taken for a setting that is not set; empty leaves it to the service."""
+    texts = [path.read_text() for path in ANSIBLE.glob("roles/*/defaults/main.yml")]
+    taken = {name: yaml.safe_load(value) for text in texts for name, value in TAKEN.findall(text)}
+    own = {name: value for text in texts for name, value in yaml.safe_load(text).items()}
+    return taken | own
+
+
+def test_a_default_of_the_manual_is_the_one_in_use() -> None:
+    roles, service = defaults_of_the_roles(), Settings()
+    shown = defaults_of_the_manual()
+    assert len(shown) > 40
+    for name, default in shown.items():
+        in_use = roles[name] if roles[name] != "" else getattr(service, name, "")
+        assert in_use in (default, str(default), HANDLER_ALIASES.get(str(default))), name
+
+
+def test_each_setting_is_used_by_a_role() -> None:
+    """By one of those that change something, or with a default of its own."""
+    used = {
+        word
+        for path in ANSIBLE.glob("roles/*/*/*")
+        if path.is_file() and path.parent.name != "meta"
+        if "control" not in path.parts or path.parent.name == "defaults"
+        for word in re.findall(r"\w+", path.read_text())
+    }
+    assert set(OPTIONS) - used == set()
+
+
+def test_each_number_has_limits_and_the_service_has_the_same() -> None:
+    ranges, patterns = LIMITS["control_ranges"], LIMITS["control_patterns"]
+    numbers = {name for name, spec in OPTIONS.items() if spec["type"] in ("int", "float")}
+    assert numbers == set(ranges) | set(patterns) & numbers
+    of_the_service = [name for name in ranges if hasattr(Settings(), name)]
+    assert len(of_the_service) > 5
+    for name, (least, most) in ((name, ranges[name]) for name in of_the_service):
+        for allowed in (least, most):
+            Settings.from_environment({name.upper(): str(allowed)})
+        for refused in (least - 1, most + 1):
+            with pytest.raises(ConfigError, match="not allowed"):
+                Settings.from_environment({name.upper(): str(refused)})
