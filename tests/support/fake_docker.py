@@ -1,0 +1,254 @@
+"""Docker as the host's programs call it, without an engine: commands in, what they print out."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+LABEL = "com.docker.compose"
+AS_WANTED = "as-wanted"
+
+
+class Complaint(Exception):
+    """Docker ends with 1, and this text."""
+
+
+@dataclass
+class Container:
+    """One container; its name is its id as well."""
+
+    name: str
+    release: str = ""
+    config_hash: str = AS_WANTED
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    running: bool = True
+    status: str = "Up 5 minutes (healthy)"
+    logs: str = ""
+
+    @property
+    def project(self) -> str:
+        """The Compose project."""
+        return self.name.removesuffix("-1").rpartition("-")[0]
+
+    @property
+    def service(self) -> str:
+        """The service in it."""
+        return self.name.removesuffix("-1").rpartition("-")[2]
+
+    def described(self) -> dict[str, Any]:
+        """Return what `docker inspect` tells."""
+        labels = {
+            f"{LABEL}.project": self.project,
+            f"{LABEL}.service": self.service,
+            f"{LABEL}.config-hash": self.config_hash,
+            "org.opencontainers.image.version": self.release,
+        }
+        state = {"Running": self.running, "StartedAt": f"{self.started:%Y-%m-%dT%H:%M:%S.%f}789Z"}
+        return {"Id": self.name, "Config": {"Labels": labels}, "State": state}
+
+
+class FakeDocker:
+    """Stands in for `subprocess.run`: containers, images and volumes are kept here.
+
+    What a program has Docker do is noted in `did`, in words such as `start green`.
+    """
+
+    def __init__(self, volumes: Path) -> None:
+        self.volumes = volumes
+        self.containers: dict[str, Container] = {}
+        # The ids by all names.
+        self.images: dict[str, str] = {}
+        # Of Compose's files: the services of a colour, and what differs from what runs.
+        self.services = ["app"]
+        self.hashes: dict[str, str] = {}
+        self.secrets = {"auth_password": "the password"}
+        self.did: list[str] = []
+        # What is done, and what comes of it: Docker's complaint, or another trouble.
+        self.failing: dict[str, str | Exception] = {}
+        self.watch: Callable[[str], None] = lambda _: None
+        # nginx: process ids of its workers, those that leave, and the lines of its access log.
+        self.workers = {"10"}
+        self.leaving: set[str] = set()
+        self.access_log: list[tuple[datetime, str]] = []
+        self.reload: Callable[[], None] = lambda: None
+        self.make_secrets: Callable[[list[str]], str] = lambda _: ""
+        # The units that have failed, as systemd lists them.
+        self.failed_units = ""
+
+    def add(self, name: str, **fields: Any) -> Container:
+        """Have a container, by the middle of its name."""
+        container = Container(f"order-service-{name}-1", **fields)
+        self.containers[container.name] = container
+        return container
+
+    def run(
+        self, command: Sequence[str], *, env: dict[str, str], **_: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Do what `subprocess.run` does."""
+        answers: dict[str, Callable[[list[str]], str]] = {
+            "compose": lambda given: self._compose(given, env),
+            "exec": self._exec,
+            "image": self._image,
+            "inspect": self._inspect,
+            "logs": self._logs,
+            "ps": self._ps,
+            "rm": self._rm,
+            "stop": self._stop,
+            "top": lambda _: self._top(),
+            "volume": lambda given: f"{self.volumes / given[-1]}\n",
+        }
+        program, *arguments = command
+        try:
+            if program == "systemctl":
+                printed = self.failed_units
+            else:
+                assert program == "docker", f"nobody has said what comes of {command}"
+                printed = answers[arguments[0]](arguments[1:])
+        except Complaint as complaint:
+            return subprocess.CompletedProcess(command, 1, "", str(complaint))
+        return subprocess.CompletedProcess(command, 0, printed, "")
+
+    def do(self, what: str) -> None:
+        """Note what is done; it fails where a test has said so."""
+        self.did.append(what)
+        self.watch(what)
+        trouble = self.failing.get(what)
+        if isinstance(trouble, Exception):
+            raise trouble
+        if trouble is not None:
+            raise Complaint(trouble)
+
+    def _compose(self, given: list[str], env: dict[str, str]) -> str:
+        project = given[given.index("-p") + 1].removeprefix("order-service").strip("-")
+        files = [Path(value) for option, value in itertools.pairwise(given) if option == "-f"]
+        for path in files:
+            if not path.exists():
+                raise Complaint(f"open {path}: no such file or directory")
+        while given[0].startswith("-"):
+            given = given[2:]
+        match given:
+            case ["config", "--services"]:
+                return "".join(f"{name}\n" for name in self.services)
+            case ["config", "--hash", wanted]:
+                names = self.services if wanted == "*" else [wanted]
+                return "".join(f"{one} {self.hashes.get(one, AS_WANTED)}\n" for one in names)
+            case ["up", *options] if project:
+                self._start_colour(project, options, env["RELEASE"])
+            case ["up", "--detach", "--no-deps", "--wait", *options]:
+                self.do(f"up {' '.join(options)}")
+                self.add(options[-1], config_hash=self.hashes.get(options[-1], AS_WANTED))
+            case ["run", "--rm", "--no-deps", "-T", *_]:
+                return self._one_shot(given[4:], files[0].parent.name)
+            case _:
+                raise AssertionError(f"nobody has said what comes of docker compose {given}")
+        return ""
+
+    def _start_colour(self, colour: str, options: list[str], release: str) -> None:
+        self.do(f"start {colour}")
+        for name in options:
+            if not name.startswith("-"):
+                self.add(f"{colour}-{name}", release=release)
+
+    def _one_shot(self, given: list[str], release: str) -> str:
+        match given:
+            case ["nginx", "nginx", *_, "-t"]:
+                self.do(f"try nginx with {release}")
+            case ["--entrypoint", "mysqld", "mysql", "--validate-config"]:
+                self.do(f"try MySQL with {release}")
+            case ["secrets", "python", _, *changes]:
+                return self.make_secrets(changes)
+            case _:
+                raise AssertionError(f"nobody has said what comes of the one-shot {given}")
+        return ""
+
+    def _exec(self, given: list[str]) -> str:
+        match given:
+            case [name, "cat", path]:
+                self._known(name)
+                return f"{self.secrets[Path(path).name]}\n"
+            case ["order-service-nginx-1", "nginx", *_, "-s", "reload"]:
+                self.do("reload")
+                self.reload()
+                self.leaving = self.workers
+                self.workers = {str(int(max(self.workers)) + 1)}
+                return ""
+            case ["order-service-nginx-1", "sh", "-c", script] if script.endswith(" -t"):
+                return ""
+        raise AssertionError(f"nobody has said what comes of docker exec {given}")
+
+    def _top(self) -> str:
+        """Show nginx's processes; those that leave are seen once."""
+        lines = [f"{number} nginx: worker process" for number in self.workers]
+        lines += [f"{number} nginx: worker process is shutting down" for number in self.leaving]
+        self.leaving = set()
+        return "".join(f"{line}\n" for line in ["PID COMMAND", "1 nginx: master process", *lines])
+
+    def _logs(self, given: list[str]) -> str:
+        if given[0] == "--timestamps":
+            return self._known(given[1]).logs
+        since = datetime.fromisoformat(given[1])
+        return "".join(f"{line}\n" for when, line in self.access_log if when >= since)
+
+    def _ps(self, given: list[str]) -> str:
+        shown: Iterable[Container] = self.containers.values()
+        if found := re.search(rf"label={LABEL}\.project=(\S+)", " ".join(given)):
+            shown = [one for one in shown if one.project == found[1]]
+        if "--quiet" in given:
+            return "".join(f"{one.name}\n" for one in shown)
+        states = {True: "running", False: "exited"}
+        return "".join(f"{one.name}\t{states[one.running]}\t{one.status}\n" for one in shown)
+
+    def _inspect(self, given: list[str]) -> str:
+        if given[0] != "--format":
+            return json.dumps([self._known(name).described() for name in given])
+        _, form, name = given
+        state = self._known(name).described()["State"]
+        if form == "{{json .State}}":
+            self.do(f"keep the state of {name}")
+            return json.dumps(state)
+        shown = state[form.removeprefix("{{.State.").removesuffix("}}")]
+        return f"{str(shown).lower() if isinstance(shown, bool) else shown}\n"
+
+    def _image(self, given: list[str]) -> str:
+        match given:
+            case ["inspect", "--format", "{{.Id}}", tag] if tag in self.images:
+                return f"{self.images[tag]}\n"
+            case ["inspect", tag] if tag in self.images:
+                names = [one for one in self.images if self.images[one] == self.images[tag]]
+                digests = [name for name in names if "@" in name]
+                tags = [name for name in names if "@" not in name]
+                described = {"Id": self.images[tag], "RepoTags": tags, "RepoDigests": digests}
+                return json.dumps([described])
+            case ["ls", "--format", "{{.Tag}}", repository]:
+                self.do("list the images")
+                ours = (one for one in self.images if one.startswith(f"{repository}:"))
+                return "".join(f"{name.partition(':')[2]}\n" for name in ours)
+            case ["rm", name] if name in self.images:
+                self.do(f"remove the image {name}")
+                del self.images[name]
+                return ""
+        raise Complaint(f"No such image: {given[-1]}")
+
+    def _stop(self, names: list[str]) -> str:
+        for project in dict.fromkeys(self._known(name).project for name in names):
+            self.do(f"stop {project.removeprefix('order-service-')}")
+        for name in names:
+            self.containers[name].running = False
+        return ""
+
+    def _rm(self, given: list[str]) -> str:
+        for name in given[1:]:
+            del self.containers[self._known(name).name]
+        return ""
+
+    def _known(self, name: str) -> Container:
+        if name not in self.containers:
+            raise Complaint(f"No such object: {name}")
+        return self.containers[name]

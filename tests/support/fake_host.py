@@ -1,0 +1,239 @@
+"""A deployed host for the host's programs, in this process: folders of its own, no Docker, and real
+HTTP servers on loopback in the place of nginx and of the releases."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import importlib
+import json
+import os
+import random
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import authority
+import colours
+import host
+import ledger as ledgers
+import pytest
+import secret_files
+import smoke
+
+from tests.support.fake_docker import FakeDocker
+from tests.support.service_process import REPOSITORY
+
+PROGRAMS = REPOSITORY / "deploy" / "host"
+SECONDS = 5
+# What is asked, by whom ("nginx" or "direct"), of which release -> a status, or None for the usual.
+Behaviour = Callable[[str, str, str], int | None]
+
+
+def relocate(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    """Have the programs, in this process, use folders below the root in the place of the host's."""
+    places = {host.ROOT: root, host.SETTINGS: root / "settings", Path("/run"): root / "run"}
+    for folder in (root / "settings", root / "state", root / "run" / "lock"):
+        folder.mkdir(parents=True, exist_ok=True)
+    # All of them first: what is imported later would keep the folders of this test.
+    for module in [importlib.import_module(path.stem) for path in PROGRAMS.glob("*.py")]:
+        for constant, value in list(vars(module).items()):
+            for old, new in places.items():
+                if isinstance(value, Path) and value.is_relative_to(old):
+                    monkeypatch.setattr(module, constant, new / value.relative_to(old))
+                    break
+
+
+class Clock:
+    """Time that passes when somebody sleeps; in the place of a module's `time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.on_sleep: Callable[[], None] = lambda: None
+
+    def monotonic(self) -> float:
+        """Return the seconds so far."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        self.on_sleep()
+
+
+class FakeHost:
+    """A host with two colours and nginx before them; `old` serves, in blue."""
+
+    def __init__(self, root: Path, docker: FakeDocker) -> None:
+        self.root, self.docker = root, docker
+        self.behaviour: Behaviour = lambda *_: None
+        # By what name a release's service answers, where it is not its own.
+        self.answers_as: dict[str, str] = {}
+        self.upstream = self.configuration = ""
+        docker.reload = self.reload
+        for name in ("old", "new", "bad"):
+            self.add_release(name)
+        subnet = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
+        self.addresses = {"blue": f"{subnet}.10", "green": f"{subnet}.11"}
+        self._write("stack/.env", f"WEB_SUBNET={subnet}.0/24\nAUTH_USERNAME='admin'\n")
+        self._write("stack/deploy/nginx/nginx.conf", "of old\n")
+        for name, secret in docker.secrets.items():
+            self.add_secret(name, secret)
+        docker.add("blue-app", release="old")
+        docker.add("nginx")
+        docker.add("mysql")
+        leaf, self._key = authority.make().issue(["orders.example"])
+        self._write("certificates/tls.crt", leaf.decode())
+        ledgers.write(ledgers.activate(ledgers.read(), "old", "", None, "me@here", back=False))
+
+    def add_release(self, name: str) -> None:
+        """Have a release's files and image."""
+        self._write(f"releases/{name}/deploy/nginx/nginx.conf", f"of {name}\n")
+        for file in ("docker-compose.yml", "deploy/host/base.yml", "deploy/host/colour.yml"):
+            self._write(f"releases/{name}/{file}", "")
+        self.docker.images[f"order-service:{name}"] = f"sha256:{name}"
+
+    def add_secret(self, name: str, text: str, age: timedelta = timedelta(hours=1)) -> None:
+        """Have one of the service's secrets, so old."""
+        path = self._write(f"volumes/{secret_files.VOLUME}/{name}", text)
+        then = (datetime.now(UTC) - age).timestamp()
+        os.utime(path, (then, then))
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    @contextmanager
+    def serving(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Have the servers answer."""
+        servers = [_server((self.addresses["blue"], 0), self._colour("blue"))]
+        port = servers[0].server_address[1]
+        monkeypatch.setattr(colours, "PORT", port)
+        servers.append(_server((self.addresses["green"], port), self._colour("green")))
+        servers.append(_server(("127.0.0.1", 0), self._nginx))
+        key = self._write("key.pem", self._key.decode())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.root / "certificates" / "tls.crt", key)
+        servers[-1].socket = context.wrap_socket(servers[-1].socket, server_side=True)
+        self.https_port = servers[-1].server_address[1]
+        self.limits()
+        self._write("upstream/server.conf", colours.upstream_for(colours.Colour("blue")))
+        self.reload()
+        for server in servers:
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield
+        finally:
+            for server in servers:
+                server.shutdown()
+                server.server_close()
+
+    def limits(self, **changed: float) -> None:
+        """Write down what a rollout waits for."""
+        given = {"https_port": self.https_port, "public_name": "orders.example"} | changed
+        self._write("settings/rollout.json", json.dumps(given))
+
+    @property
+    def runs(self) -> dict[str, str]:
+        """The release that runs in each colour."""
+        found = self.docker.containers.values()
+        return {one.project.rpartition("-")[2]: one.release for one in found if one.release}
+
+    def serves(self) -> tuple[str, str]:
+        """Return the release that clients get, and the one whose configuration nginx has."""
+        password = self.docker.secrets["auth_password"]
+        client = smoke.Client("127.0.0.1", self.https_port, "admin", password, "orders.example")
+        _, answer = client.ask("GET", "/readyz")
+        return answer["release"], self.configuration.strip().removeprefix("of ")
+
+    def reload(self) -> None:
+        """Do what nginx does: go on with what is in place now."""
+        self.upstream = (self.root / "upstream" / "server.conf").read_text()
+        self.configuration = (self.root / "stack/deploy/nginx/nginx.conf").read_text()
+
+    def log(self, status: int, upstream: str, when: datetime | None = None) -> None:
+        """Add a line to nginx's access log."""
+        line = json.dumps({"status": str(status), "upstream": upstream})
+        self.docker.access_log.append((when or datetime.now(UTC), line))
+
+    def _nginx(self, asked: BaseHTTPRequestHandler, request: str) -> tuple[int, object] | None:
+        address, _, port = self.upstream.split()[1].partition(":")
+        connection = http.client.HTTPConnection(address, int(port), timeout=SECONDS)
+        headers = {"X-Forwarded-For": "nginx", "Authorization": asked.headers["Authorization"]}
+        try:
+            method, path = request.split()
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            status, body = answer.status, json.loads(answer.read())
+        except (OSError, http.client.HTTPException):
+            status, body = 502, {"error": "Bad gateway"}
+        finally:
+            connection.close()
+        self.log(status, f"{address}:{port}")
+        return status, body
+
+    def _colour(self, name: str) -> Answers:
+        def answers(asked: BaseHTTPRequestHandler, request: str) -> tuple[int, object] | None:
+            release = self.runs.get(name)
+            if release is None:
+                return None
+            by = "nginx" if asked.headers["X-Forwarded-For"] else "direct"
+            status = self.behaviour(release, by, request) or self._usual(asked, request)
+            return status, {"release": self.answers_as.get(release, release)}
+
+        return answers
+
+    def _usual(self, asked: BaseHTTPRequestHandler, request: str) -> int:
+        """Return the status that the API promises."""
+        if request in ("GET /ping", "GET /readyz"):
+            return 200
+        credentials = f"admin:{self.docker.secrets['auth_password']}".encode()
+        if asked.headers["Authorization"] != f"Basic {base64.b64encode(credentials).decode()}":
+            return 401
+        known = {"GET /metrics": 200, "GET /orders?limit=1": 200, "POST /orders": 400}
+        return known.get(request, 404)
+
+
+Answers = Callable[[BaseHTTPRequestHandler, str], "tuple[int, object] | None"]
+
+
+def _server(address: tuple[str, int], answers: Answers) -> ThreadingHTTPServer:
+    """Return a server that asks for the answer to each request; None hangs up."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = SECONDS
+
+        def handle_one_request(self) -> None:
+            self.close_connection = True
+            self.raw_requestline = self.rfile.readline(65537)
+            if not self.raw_requestline or not self.parse_request():
+                return
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            answer = answers(self, f"{self.command} {self.path}")
+            if answer is not None:
+                body = json.dumps(answer[1]).encode()
+                self.send_response(answer[0])
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that hangs up is no trouble; anything else is the test's own fault."""
+            if not isinstance(sys.exception(), OSError):
+                super().handle_error(request, client_address)
+
+    return Server(address, Handler)

@@ -1,0 +1,65 @@
+"""A host for the host's programs, in this process: no Docker, and no folder but the test's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nginx
+import pytest
+import rollout
+
+from tests.support.fake_docker import FakeDocker
+from tests.support.fake_host import Clock, FakeHost, relocate
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What stands for /opt/order-service; the settings are in `settings` below it."""
+    relocate(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def docker(root: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    """What the programs take for Docker."""
+    fake = FakeDocker(root / "volumes")
+    monkeypatch.setattr("host.subprocess.run", fake.run)
+    return fake
+
+
+@pytest.fixture
+def on(root: Path, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
+    """A host on which the release `old` serves, in blue."""
+    deployed = FakeHost(root, docker)
+    with deployed.serving(monkeypatch):
+        yield deployed
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time for the rollout and for nginx; it passes when they sleep."""
+    made = Clock()
+    for module in (rollout, nginx):
+        monkeypatch.setattr(module, "time", made)
+    return made
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Run a program's `main` with a command line; what it changes in this process is undone."""
+    signals = {one: signal.getsignal(one) for one in rollout.INTERRUPTS}
+    mask = os.umask(0)
+    os.umask(mask)
+
+    def run(main: Callable[[], None], *arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["program", *arguments])
+        main()
+
+    yield run
+    for one, handler in signals.items():
+        signal.signal(one, handler)
+    os.umask(mask)
