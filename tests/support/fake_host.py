@@ -34,6 +34,15 @@ PROGRAMS = REPOSITORY / "deploy" / "host"
 SECONDS = 5
 # What is asked, by whom ("nginx" or "direct"), of which release -> a status, or None for the usual.
 Behaviour = Callable[[str, str, str], int | None]
+# Runs a program with a command line.
+Program = Callable[..., None]
+
+
+def misbehaving(request: str, status: int, *, by: str = "") -> Behaviour:
+    """Have the release `bad` answer a request wrongly; to nginx alone, if that is said."""
+    return lambda release, asker, asked: (
+        status if (release, asked) == ("bad", request) and by in ("", asker) else None
+    )
 
 
 def relocate(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
@@ -153,6 +162,12 @@ class FakeHost:
         client = smoke.Client("127.0.0.1", self.https_port, "admin", password, "orders.example")
         _, answer = client.ask("GET", "/readyz")
         return answer["release"], self.configuration.strip().removeprefix("of ")
+
+    def assert_old_serves(self) -> None:
+        """Check that it is as it was: `old` serves, in blue, and nothing runs beside it."""
+        assert self.serves() == ("old", "old")
+        assert self.runs == {"blue": "old"}
+        assert ledgers.read()["active"] == "old"
 
     def reload(self) -> None:
         """Do what nginx does: go on with what is in place now."""

@@ -13,7 +13,7 @@ import pytest
 import rollout
 
 from tests.support.fake_docker import FakeDocker
-from tests.support.fake_host import Clock, FakeHost, relocate
+from tests.support.fake_host import Clock, FakeHost, Program, relocate
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
     """Run a program's `main` with a command line; what it changes in this process is undone."""
     signals = {one: signal.getsignal(one) for one in rollout.INTERRUPTS}
     mask = os.umask(0)
@@ -63,3 +63,13 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     for one, handler in signals.items():
         signal.signal(one, handler)
     os.umask(mask)
+
+
+@pytest.fixture
+def roll_out(on: FakeHost, clock: Clock, program: Program) -> Program:  # noqa: ARG001 - they are used
+    """Roll a release out, `new` unless told else; the 30 s of watching pass at once."""
+
+    def run(release: str = "new", *arguments: str) -> None:
+        program(rollout.main, release, *arguments)
+
+    return run

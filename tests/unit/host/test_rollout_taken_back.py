@@ -1,0 +1,182 @@
+"""A rollout that fails, is interrupted or was cut off: something serves in any case."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from pathlib import Path
+
+import ledger as ledgers
+import pytest
+
+from tests.support.fake_docker import FakeDocker
+from tests.support.fake_host import Clock, FakeHost, Program, misbehaving
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("failing", ["stop blue", "list the images"])
+def test_what_fails_once_it_serves_is_told_and_left_to_the_next_run(
+    on: FakeHost,
+    docker: FakeDocker,
+    roll_out: Program,
+    capsys: pytest.CaptureFixture[str],
+    failing: str,
+) -> None:
+    docker.failing[failing] = "docker does not answer"
+    roll_out()
+    told = capsys.readouterr().out
+    assert "docker does not answer" in told
+    assert "CHANGED: new serves, in green" in told
+    assert ledgers.read()["active"] == "new"
+    assert on.serves() == ("new", "new")
+
+    docker.failing.clear()
+    roll_out()
+    assert "UNCHANGED: new serves already" in capsys.readouterr().out
+    assert on.runs == {"green": "new"}
+    assert "order-service:bad" not in docker.images
+
+
+def test_a_ledger_that_cannot_be_written_takes_the_release_back(
+    on: FakeHost, roll_out: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise FULL
+
+    monkeypatch.setattr(ledgers, "write", full)
+    with pytest.raises(SystemExit, match=r"FAILED: .*No space left"):
+        roll_out()
+    on.assert_old_serves()
+
+
+def test_nginx_is_switched_back_before_anything_else(
+    on: FakeHost, docker: FakeDocker, roll_out: Program, root: Path
+) -> None:
+    docker.watch = lambda what: write_log() if what == "reload" else None
+
+    def write_log() -> None:
+        docker.containers["order-service-green-app-1"].logs = "its last words"
+
+    on.behaviour = misbehaving("GET /ping", 500, by="nginx")
+    with pytest.raises(SystemExit, match="FAILED: GET /ping answered 500"):
+        roll_out("bad")
+    kept = "keep the state of order-service-green-app-1"
+    assert docker.did[-3:] == ["reload", kept, "stop green"]
+    (saved,) = (root / "failures").iterdir()
+    assert saved.name.endswith("Z-bad")
+    assert (saved / "reason.txt").read_text().startswith("GET /ping answered 500, expected 200")
+    assert json.loads((saved / "readyz.json").read_text()) == [200, {"release": "bad"}]
+    assert (saved / "app.log").read_text() == "its last words"
+
+
+@pytest.mark.parametrize("trouble", [FULL, "not done after 120 s", KeyError("Labels")])
+def test_evidence_that_cannot_be_kept_is_told_and_stops_nothing(
+    on: FakeHost,
+    docker: FakeDocker,
+    roll_out: Program,
+    capsys: pytest.CaptureFixture[str],
+    trouble: str | Exception,
+) -> None:
+    on.behaviour = misbehaving("GET /ping", 500)
+    docker.failing["keep the state of order-service-green-app-1"] = trouble
+    with pytest.raises(SystemExit, match="FAILED: GET /ping"):
+        roll_out("bad")
+    on.assert_old_serves()
+    assert "keeping what tells why failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("trouble", [FULL, "nginx does not answer"])
+def test_what_nginx_still_sends_to_is_not_stopped(
+    on: FakeHost,
+    docker: FakeDocker,
+    roll_out: Program,
+    capsys: pytest.CaptureFixture[str],
+    trouble: str | Exception,
+) -> None:
+    def fails_from_now_on(what: str) -> None:
+        if what == "reload":
+            docker.watch = lambda _: docker.failing.update(reload=trouble)
+
+    docker.watch = fails_from_now_on
+    on.behaviour = misbehaving("GET /ping", 500, by="nginx")
+    with pytest.raises(SystemExit, match="FAILED: GET /ping"):
+        roll_out("bad")
+    assert on.runs == {"blue": "old", "green": "bad"}
+    assert on.serves()[0] == "bad"
+    assert "could not be switched back to blue" in capsys.readouterr().out
+
+
+def test_a_switch_that_was_cut_off_before_its_release_was_tried_is_undone(
+    on: FakeHost, docker: FakeDocker, roll_out: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switched_to_green_by_nobody(on, docker)
+    roll_out()
+    assert "an earlier rollout was cut off: blue serves old again" in capsys.readouterr().out
+    assert docker.did[:2] == ["reload", "stop green"]
+    assert on.serves() == ("new", "new")
+    assert on.runs == {"green": "new"}
+
+
+def test_a_switch_that_was_cut_off_is_kept_where_the_former_release_is_gone(
+    on: FakeHost, docker: FakeDocker, roll_out: Program
+) -> None:
+    switched_to_green_by_nobody(on, docker)
+    del docker.containers["order-service-blue-app-1"]
+    roll_out()
+    assert docker.did[0] == "start blue"
+    assert on.runs == {"blue": "new"}
+
+
+def switched_to_green_by_nobody(on: FakeHost, docker: FakeDocker) -> None:
+    """As after a crash: nginx sends to `bad`, which nobody has tried."""
+    docker.add("green-app", release="bad")
+    path = on.root / "upstream" / "server.conf"
+    path.write_text(path.read_text().replace(on.addresses["blue"], on.addresses["green"]))
+    on.reload()
+    assert on.serves()[0] == "bad"
+
+
+def test_nginx_reads_what_is_in_place_before_what_was_left_over_is_stopped(
+    on: FakeHost, docker: FakeDocker, roll_out: Program
+) -> None:
+    docker.add("green-app", release="bad")
+    roll_out()
+    assert docker.did[:2] == ["reload", "stop green"]
+    assert on.runs == {"green": "new"}
+
+
+def test_an_interruption_takes_it_back(on: FakeHost, clock: Clock, roll_out: Program) -> None:
+    clock.on_sleep = lambda: os.kill(os.getpid(), signal.SIGTERM) if clock.now > 10 else None
+    with pytest.raises(SystemExit, match="interrupted by SIGTERM"):
+        roll_out()
+    on.assert_old_serves()
+
+
+def test_an_interruption_after_the_trial_changes_nothing(
+    on: FakeHost, roll_out: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = ledgers.write
+
+    def interrupted(ledger: ledgers.Ledger) -> None:
+        write(ledger)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(ledgers, "write", interrupted)
+    roll_out()
+    assert on.serves() == ("new", "new")
+    assert on.runs == {"green": "new"}
+
+
+def test_ten_failures_are_kept(on: FakeHost, roll_out: Program, root: Path) -> None:
+    for number in range(12):
+        (root / "failures" / f"2026-01-{number + 1:02}T000000Z-bad").mkdir(parents=True)
+    on.behaviour = misbehaving("GET /ping", 500)
+    with pytest.raises(SystemExit):
+        roll_out("bad")
+    left = sorted(path.name for path in (root / "failures").iterdir())
+    assert len(left) == 10
+    assert left[0] == "2026-01-04T000000Z-bad"
+    assert not left[-1].startswith("2026-01-")
