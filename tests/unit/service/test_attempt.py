@@ -1,8 +1,9 @@
-"""Who decides the result of an attempt: the first of several, and only once."""
+"""An attempt: who decides its result, once, and what its handler is told."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -35,3 +36,20 @@ def test_what_has_begun_is_left_to_its_handler(attempt: Attempt) -> None:
     assert attempt.begin()
     assert not attempt.end_unless_begun()
     assert attempt.end(), "its worker goes on"
+
+
+def test_a_handler_can_ask_whether_its_result_is_still_wanted(attempt: Attempt) -> None:
+    task = attempt.task()
+    assert not task.cancelled()
+    attempt.cancel()
+    assert task.cancelled()
+
+
+def test_every_attempt_at_an_order_has_the_same_token(attempt: Attempt) -> None:
+    again = Attempt(replace(attempt.claim, attempt=2, fence=8), attempt.lease_ends)
+    assert again.task().attempt == 2
+    assert again.task().idempotency_token == attempt.task().idempotency_token
+
+
+def test_a_lost_lease_lets_no_handler_begin(attempt: Attempt) -> None:
+    assert not Attempt(attempt.claim, time.monotonic()).begin()

@@ -288,13 +288,12 @@ def test_the_webhook_handler_needs_it(name: str) -> None:
     assert "webhook" in message
 
 
-@pytest.mark.parametrize("show", [repr, str])
-def test_no_secret_is_shown(show: Callable[[object], str]) -> None:
+def test_no_secret_is_shown() -> None:
     environment = PRODUCTION | {
         "AUTH_PASSWORD_PREVIOUS": SECRET,
         "WEBHOOK_SECRET": SECRET,
         "WEBHOOK_URL": f"https://user:{SECRET}@shop.example/",
     }
-    shown = show(Settings.from_environment(environment))
-    assert SECRET not in shown
-    assert "production" in shown
+    settings = Settings.from_environment(environment)
+    assert "production" in repr(settings)
+    assert SECRET not in f"{settings!r} {settings}"

@@ -135,21 +135,21 @@ def test_each_attempt_has_the_same_token(receiver: Receiver) -> None:
     assert len(receiver.requests) == 3
 
 
-@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+@pytest.mark.parametrize("status", [200, 204, 299])
 def test_2xx_completes(receiver: Receiver, status: int) -> None:
     receiver.status = status
     handler_for(receiver.url)(TASK)
     assert len(receiver.requests) == 1
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422, 426, 451, 499])
+@pytest.mark.parametrize("status", [400, 422, 499])
 def test_4xx_fails_for_good(receiver: Receiver, status: int) -> None:
     receiver.status = status
     with pytest.raises(OrderRejected, match=str(status)):
         handler_for(receiver.url)(TASK)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 502, 503, 504, 599, 301, 304, 600])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 599, 304, 600])
 def test_anything_else_is_retried(receiver: Receiver, status: int) -> None:
     receiver.status = status
     with pytest.raises(ConnectionError, match=str(status)):
@@ -157,7 +157,7 @@ def test_anything_else_is_retried(receiver: Receiver, status: int) -> None:
     assert len(receiver.requests) == 1
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [302, 307])
 def test_a_redirect_is_not_followed(receiver: Receiver, status: int) -> None:
     receiver.status = status
     receiver.headers = {"Location": f"http://127.0.0.1:{receiver.port}/elsewhere"}
@@ -169,11 +169,6 @@ def test_a_redirect_is_not_followed(receiver: Receiver, status: int) -> None:
 def test_nobody_there_is_retried() -> None:
     with pytest.raises(ConnectionError):
         handler_for(f"http://127.0.0.1:{free_port()}/")(TASK)
-
-
-def test_an_unknown_host_is_retried() -> None:
-    with pytest.raises(ConnectionError):
-        handler_for("http://receiver.invalid/")(TASK)
 
 
 def test_a_server_that_does_not_answer_is_retried(

@@ -40,24 +40,22 @@ def test_a_valid_order() -> None:
     assert order == NewOrder(1, 2, [3, 4], Decimal("150.75"))
 
 
-@pytest.mark.parametrize("field", ["order_id", "user_id"])
-@pytest.mark.parametrize("value", [1, 2, 2**31, 2**53 + 1, LARGEST_ID])
-def test_ids(field: str, value: int) -> None:
-    assert getattr(load(**{field: value}), field) == value
+@pytest.mark.parametrize("value", [1, 2**53 + 1, LARGEST_ID])
+def test_ids(value: int) -> None:
+    order = load(order_id=value, user_id=value)
+    assert (order.order_id, order.user_id) == (value, value)
 
 
-@pytest.mark.parametrize("field", ["order_id", "user_id"])
-@pytest.mark.parametrize("value", [0, -1, LARGEST_ID + 1, 2**64, -(2**63), 10**100])
-def test_ids_out_of_range_are_told_the_range(field: str, value: int) -> None:
-    assert f"1 to {LARGEST_ID}" in problem(**{field: value})
+@pytest.mark.parametrize("value", [0, -1, LARGEST_ID + 1, 10**100])
+def test_ids_out_of_range_are_told_the_range(value: int) -> None:
+    assert f"1 to {LARGEST_ID}" in problem(order_id=value)
+    assert problem(user_id=value)
 
 
-@pytest.mark.parametrize("field", ["order_id", "user_id"])
-@pytest.mark.parametrize(
-    "value", [True, False, 1.0, 1.5, "1", "", Decimal(1), Decimal("1.0"), [1], {}, float("nan")]
-)
-def test_ids_that_are_no_integers(field: str, value: object) -> None:
-    assert "integer" in problem(**{field: value})
+@pytest.mark.parametrize("value", [True, 1.0, "1", Decimal(1), [1], {}, float("nan")])
+def test_ids_that_are_no_integers(value: object) -> None:
+    assert "integer" in problem(order_id=value)
+    assert problem(user_id=value)
 
 
 @pytest.mark.parametrize("field", ["order_id", "user_id", "item_ids", "total_amount"])
@@ -66,7 +64,7 @@ def test_null_is_refused(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [[1], [LARGEST_ID], [3, 1, 2], [1, 1, 1], list(range(1, 1001))], ids=len
+    "value", [[1], [LARGEST_ID], [3, 1, 2, 3, 1], list(range(1, 1001))], ids=len
 )
 def test_items(value: list[int]) -> None:
     assert load(item_ids=value).item_ids == value
@@ -77,36 +75,34 @@ def test_a_wrong_number_of_items(value: list[int]) -> None:
     assert "1 to 1000" in problem(item_ids=value)
 
 
-@pytest.mark.parametrize("value", [{}, {"0": 1}, "123", "", 1, True, Decimal(1), (1, 2)])
+@pytest.mark.parametrize("value", [{"0": 1}, "123", 1, True])
 def test_items_that_are_no_list(value: object) -> None:
     assert "list" in problem(item_ids=value)
 
 
-@pytest.mark.parametrize(
-    "bad", [0, -1, LARGEST_ID + 1, True, 1.0, Decimal(1), "1", None, [1], {}], ids=repr
-)
-@pytest.mark.parametrize("position", [0, 1, 999])
-def test_one_bad_item_is_named(bad: object, position: int) -> None:
-    items: list[object] = [1] * 1000
-    items[position] = bad
-    assert str(position) in problem(item_ids=items)
+@pytest.mark.parametrize("bad", [0, LARGEST_ID + 1, True, Decimal(1), "1", None, [1]], ids=repr)
+def test_one_bad_item_is_named(bad: object) -> None:
+    assert problem(item_ids=[1, 2, bad, 4]).startswith("Item 2: ")
+
+
+@pytest.mark.parametrize("position", [0, 999])
+def test_every_item_is_looked_at(position: int) -> None:
+    items = [1] * 1000
+    items[position] = 0
+    assert f"Item {position}: " in problem(item_ids=items)
 
 
 @pytest.mark.parametrize(
     ("value", "stored"),
     [
         (150, "150.00"),
-        (Decimal("150.75"), "150.75"),
         (Decimal("150.750"), "150.75"),
         (Decimal("1e2"), "100.00"),
-        (0, "0.00"),
-        (Decimal("0.0"), "0.00"),
         (Decimal("-0.0"), "0.00"),
         (Decimal("0e400"), "0.00"),
         (Decimal("0e-400"), "0.00"),
         (Decimal("0.01"), "0.01"),
-        (Decimal("1" + "." + "0" * 5000), "1.00"),
-        (9_999_999_999, "9999999999.00"),
+        (Decimal("1." + "0" * 5000), "1.00"),
         (LARGEST_AMOUNT, "9999999999.99"),
     ],
 )
@@ -116,23 +112,24 @@ def test_amounts(value: int | Decimal, stored: str) -> None:
     assert str(amount) == stored
 
 
-@pytest.mark.parametrize(
-    "text", ["0.001", "0.005", "1e-3", "150.755", "0.009999", "9999999999.985", "1e-400"]
-)
+@pytest.mark.parametrize("text", ["0.001", "150.755", "0.009999", "9999999999.985", "1e-400"])
 def test_fractions_of_a_cent_are_not_rounded(text: str) -> None:
     assert "two decimals" in problem(total_amount=Decimal(text))
 
 
 @pytest.mark.parametrize(
-    "value",
-    [-1, Decimal("-0.01"), Decimal("-1e-9"), 10_000_000_000, Decimal("9999999999.991"), 10**100]
-    + [Decimal(text) for text in ("1e400", "1e10", "-1e400", "9999999999.999", "1e999999999")],
+    "text", ["-0.01", "-1e-9", "10000000000", "9999999999.991", "1e400", "1e999999999"]
 )
-def test_amounts_out_of_range_are_told_the_range(value: object) -> None:
-    assert "0 to 9999999999.99" in problem(total_amount=value)
+def test_amounts_out_of_range_are_told_the_range(text: str) -> None:
+    assert "0 to 9999999999.99" in problem(total_amount=Decimal(text))
 
 
-@pytest.mark.parametrize("value", [True, False, "1", "", 1.5, 0.0, float("nan"), [1], {}])
+def test_integers_out_of_range_are_so_too() -> None:
+    for value in (-1, 10_000_000_000, 10**100):
+        assert "0 to 9999999999.99" in problem(total_amount=value)
+
+
+@pytest.mark.parametrize("value", [True, "1", 1.5, float("nan"), [1], {}])
 def test_amounts_that_are_no_numbers(value: object) -> None:
     assert "number" in problem(total_amount=value)
 
@@ -156,6 +153,6 @@ def test_anything_else_is_refused(amount: Decimal) -> None:
         assert problem(total_amount=amount)
 
 
-@pytest.mark.parametrize("name", ["", "colour", "Order_id", "id", "status", "_schema"])
+@pytest.mark.parametrize("name", ["", "Order_id", "status", "_schema"])
 def test_unknown_fields_are_refused(name: str) -> None:
     assert problem(**{name: 1}) == "Unknown field."
