@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from tests.support.control_node import ControlNode
 Settings = Mapping[str, Any]
 
 # Nothing listens there: what is refused is refused before any host is asked.
-NOWHERE = "127.0.9.9"
+NOWHERE, NO_PORT = "127.0.9.9", 1
+# What those are told that a host would have been asked for.
+ASKED = f"connect to host {NOWHERE} port {NO_PORT}: Connection refused"
 # What deploy.yml checks before it changes anything, without what it does then.
 CHECKS = "checks.yml"
-FAILURE = re.compile(r"^(?:fatal|failed): \[([^\]\s]+)", re.MULTILINE)
+# An error is told before the result that it belongs to, unless it was told of another host already.
+PARTS = re.compile(r"^(?=\[ERROR\]: |\w+: \[|TASK \[)", re.MULTILINE)
+FAILED = re.compile(r"(?:fatal|failed): \[([^\]\s]+)")
 
 
 class Cases(ControlNode):
@@ -29,6 +34,7 @@ class Cases(ControlNode):
             folder,
             checkout,
             ansible_host=NOWHERE,
+            ansible_port=NO_PORT,
             ansible_ssh_extra_args="-F /dev/null -o BatchMode=yes",
             ansible_ssh_retries=0,
         )
@@ -60,9 +66,9 @@ class Cases(ControlNode):
 def _failures(output: str) -> dict[str, str]:
     """Return what was said of each host that failed, without line breaks, which fall anywhere."""
     told: dict[str, str] = {}
-    for part in re.split(r"^(?=\[ERROR\]: )", output, flags=re.MULTILINE):
-        if found := FAILURE.search(part):
-            details = re.split(r"\n(?=\S)", part[found.end() :], maxsplit=1)[0]
-            words = [told.get(found[1], ""), part[: found.start()], details]
+    for error, result in pairwise(["", *PARTS.split(output)]):
+        if found := FAILED.match(result):
+            details = re.split(r"\n(?=\S)", result, maxsplit=1)[0]
+            words = [told.get(found[1], ""), error if error.startswith("[ERROR]") else "", details]
             told[found[1]] = " ".join(" ".join(words).split())
     return told

@@ -1,0 +1,69 @@
+"""The user's own certificate is refused with what is wrong, before the host is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.cases import CHECKS, Cases
+from tests.support.certificates import authority
+
+NAME = "orders.example.com"
+GOOD_FOR = ["orders.example.com", "*.shop.example", "192.0.2.1", "2001:db8::1"]
+EXPECTED = {
+    "names": "public_names: a_b.example is not allowed; expected host names",
+    "no-key": "tls_private_key: missing",
+    "no-file": "there is no file",
+    "no-chain": "is not a chain of PEM certificates",
+    "nonsense-key": "is not a PEM key, or has a pass phrase",
+    "other-key": "is not the key of the first certificate",
+    "order": "expected yours first, and behind each its issuer's",
+    "ended": "expected one that is valid today",
+    "uncovered": "but not for a.orders.example.com, a.b.shop.example",
+}
+
+
+@pytest.fixture(scope="module")
+def told(cases: Cases, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What each of the cases was told by one run."""
+    folder = tmp_path_factory.mktemp("own")
+
+    def file(name: str, content: bytes) -> str:
+        (folder / name).write_bytes(content)
+        return str(folder / name)
+
+    def own(chain: str, key: str, *names: str) -> dict[str, Any]:
+        return {"tls_certificate": chain, "tls_private_key": key, "public_names": list(names)}
+
+    made = authority()
+    issuer, stranger = made.make(), made.make()
+    leaf, key = issuer.issue(GOOD_FOR)
+    made.LEAF_DAYS = 0
+    ended, other = stranger.issue([NAME])
+    chain = file("chain.pem", leaf + issuer.certificate_pem)
+    chain_key, other_key = file("key.pem", key), file("other.pem", other)
+    nonsense = file("nonsense.pem", b"nonsense")
+    settings = {
+        "right": own(chain, chain_key, NAME, "a.shop.example", "192.0.2.1", "2001:db8::1"),
+        "none": {"public_names": [NAME]},
+        "names": {"public_names": [NAME, "a_b.example"]},
+        "no-key": {"tls_certificate": chain},
+        "no-file": own(str(folder / "gone.pem"), chain_key),
+        "no-chain": own(nonsense, chain_key),
+        "nonsense-key": own(chain, nonsense),
+        "other-key": own(chain, other_key),
+        "order": own(file("order.pem", leaf + ended), chain_key),
+        "ended": own(file("ended.pem", ended), other_key),
+        "uncovered": own(chain, chain_key, NAME, "a.orders.example.com", "a.b.shop.example"),
+    }
+    return cases.run(CHECKS, settings, "--skip-tags", "always")
+
+
+@pytest.mark.parametrize("case", EXPECTED)
+def test_it_is_refused_with_what_is_wrong(told: dict[str, str], case: str) -> None:
+    assert EXPECTED[case] in told[case]
+
+
+def test_what_is_right_is_accepted(told: dict[str, str]) -> None:
+    assert (told["right"], told["none"]) == ("", "")
