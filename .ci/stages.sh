@@ -6,8 +6,9 @@
 stage() {
   local name=$1 budget=$2 began=$SECONDS status=0
   shift 2
-  # INT, so that pytest removes the containers of its tests.
-  timeout --signal=INT --kill-after=60 "$budget" "$@" </dev/null || status=$?
+  # INT, so that pytest removes the containers of its tests; what began us may be deaf to it.
+  timeout --signal=INT --kill-after=60 "$budget" env --default-signal=INT "$@" </dev/null ||
+    status=$?
   case $status in
     0) echo "STAGE $name: $((SECONDS - began)) s of $budget s" ;;
     124 | 137) echo "STAGE $name: OVERRAN its budget of $budget s" ;;
