@@ -47,6 +47,7 @@ def deployment(
 ) -> Deployment:
     """A bare host after its first deployment; what the tests do to it they undo, or go on from."""
     host, checkout = new_host(), new_checkout()
+    registry.introduce(host)
     mirrors = {"docker_registry_mirrors": [registry.url]}
     node = new_control_node(checkout, host, **SETTINGS, **mirrors)
     deployed = Deployment(host, checkout, node)
