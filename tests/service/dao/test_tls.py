@@ -1,0 +1,58 @@
+"""`?ssl_ca=` in `DATABASE_URL`: MySQL has to show a certificate of that authority."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import authority
+import pytest
+from click.testing import Result
+
+from service import create_app
+from service.config import Settings
+from tests.support.docker import docker
+from tests.support.mysql_server import MySQLServer
+
+pytestmark = pytest.mark.mysql
+
+
+@pytest.fixture
+def own_ca(mysql_server: MySQLServer, tmp_path: Path) -> Path:
+    """The authority that MySQL made for itself; its certificate names no host."""
+    path = tmp_path / "ca.pem"
+    path.write_text(docker("exec", mysql_server.name, "cat", "/var/lib/mysql/ca.pem"))
+    return path
+
+
+@pytest.fixture
+def other_ca(tmp_path: Path) -> Path:
+    """An authority that has nothing to do with MySQL."""
+    path = tmp_path / "other.pem"
+    path.write_bytes(authority.make().certificate_pem)
+    return path
+
+
+def stats(url: str) -> Result:
+    """Run a command that asks the database at this URL."""
+    settings = Settings.from_environment({"DATABASE_URL": url})
+    result: Result = create_app(settings).test_cli_runner().invoke(args=["orders", "stats"])
+    return result
+
+
+def assert_refused(result: Result) -> None:
+    assert result.exit_code == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+
+
+def test_its_own_authority_is_taken(mysql_url: str, own_ca: Path) -> None:
+    result = stats(f"{mysql_url}?ssl_ca={own_ca}&ssl_check_hostname=false")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_another_authority_is_refused(mysql_url: str, other_ca: Path) -> None:
+    assert_refused(stats(f"{mysql_url}?ssl_ca={other_ca}&ssl_check_hostname=false"))
+
+
+def test_a_certificate_for_another_host_is_refused(mysql_url: str, own_ca: Path) -> None:
+    assert_refused(stats(f"{mysql_url}?ssl_ca={own_ca}"))
