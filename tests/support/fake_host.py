@@ -21,6 +21,7 @@ from typing import Any
 
 import authority
 import colours
+import files
 import host
 import ledger as ledgers
 import pytest
@@ -30,7 +31,7 @@ import smoke
 from tests.support.fake_docker import FakeDocker
 from tests.support.service_process import REPOSITORY
 
-PROGRAMS = REPOSITORY / "deploy" / "host"
+PROGRAMS = [REPOSITORY / "deploy" / name for name in ("host", "secrets")]
 SECONDS = 5
 # What is asked, by whom ("nginx" or "direct"), of which release -> a status, or None for the usual.
 Behaviour = Callable[[str, str, str], int | None]
@@ -48,10 +49,13 @@ def misbehaving(request: str, status: int, *, by: str = "") -> Behaviour:
 def relocate(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     """Have the programs, in this process, use folders below the root in the place of the host's."""
     places = {host.ROOT: root, host.SETTINGS: root / "settings", Path("/run"): root / "run"}
+    for name in ("mysql", "migrate", "service"):
+        places[files.VOLUMES / name] = root / "volumes" / f"order-service_{name}-secrets"
     for folder in (root / "settings", root / "state", root / "run" / "lock"):
         folder.mkdir(parents=True, exist_ok=True)
     # All of them first: what is imported later would keep the folders of this test.
-    for module in [importlib.import_module(path.stem) for path in PROGRAMS.glob("*.py")]:
+    paths = [path for folder in PROGRAMS for path in folder.glob("*.py")]
+    for module in [importlib.import_module(path.stem) for path in paths]:
         for constant, value in list(vars(module).items()):
             for old, new in places.items():
                 if isinstance(value, Path) and value.is_relative_to(old):
@@ -79,7 +83,9 @@ class Clock:
 class FakeHost:
     """A host with two colours and nginx before them; `old` serves, in blue."""
 
-    def __init__(self, root: Path, docker: FakeDocker) -> None:
+    def __init__(
+        self, root: Path, docker: FakeDocker, certificate: tuple[bytes, bytes] | None = None
+    ) -> None:
         self.root, self.docker = root, docker
         self.behaviour: Behaviour = lambda *_: None
         # By what name a release's service answers, where it is not its own.
@@ -97,7 +103,7 @@ class FakeHost:
         docker.add("blue-app", release="old")
         docker.add("nginx")
         docker.add("mysql")
-        leaf, self._key = authority.make().issue(["orders.example"])
+        leaf, self._key = certificate or authority.make().issue(["orders.example"])
         self._write("certificates/tls.crt", leaf.decode())
         ledgers.write(ledgers.activate(ledgers.read(), "old", "", None, "me@here", back=False))
 
@@ -124,9 +130,9 @@ class FakeHost:
     def serving(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """Have the servers answer."""
         servers = [_server((self.addresses["blue"], 0), self._colour("blue"))]
-        port = servers[0].server_address[1]
-        monkeypatch.setattr(colours, "PORT", port)
-        servers.append(_server((self.addresses["green"], port), self._colour("green")))
+        self.port = servers[0].server_address[1]
+        monkeypatch.setattr(colours, "PORT", self.port)
+        servers.append(_server((self.addresses["green"], self.port), self._colour("green")))
         servers.append(_server(("127.0.0.1", 0), self._nginx))
         key = self._write("key.pem", self._key.decode())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,0 +1,33 @@
+"""Sessions of MySQL: how a server that restarts is waited for."""
+
+from __future__ import annotations
+
+import mysql_session
+import pytest
+from backup_settings import BackupError
+from mysql_session import Server
+
+from tests.support.fake_host import Clock
+
+
+@pytest.mark.parametrize("back_after", [20, 40])
+def test_a_database_that_restarts_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, back_after: int
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(mysql_session, "time", clock)
+
+    def query(_server: Server, _sql: str) -> list[list[str]]:
+        if clock.now < back_after:
+            raise BackupError("cannot connect")
+        return [["1"]]
+
+    monkeypatch.setattr(Server, "query", query)
+    server = Server("mysql", "backup")
+    if back_after == 20:
+        server.wait_until_up(30)
+        assert clock.now == pytest.approx(back_after, abs=2)
+    else:
+        with pytest.raises(BackupError, match="cannot connect"):
+            server.wait_until_up(30)
+        assert clock.now == pytest.approx(30, abs=2)

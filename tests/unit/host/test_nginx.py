@@ -1,0 +1,104 @@
+"""nginx's configuration on the host, and what its workers and its log tell."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import nginx
+import pytest
+from host import CommandError
+
+from tests.support.fake_docker import FakeDocker
+from tests.support.fake_host import Clock
+
+ADDRESS = "192.168.213.11"
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A release's configuration of nginx, and what is in place: with one file that differs."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder, text in ((source, "new"), (target, "old")):
+        (folder / "parts").mkdir(parents=True)
+        (folder / "same.conf").write_text("same")
+        (folder / "parts" / "other.conf").write_text(text)
+    (target / "gone").mkdir()
+    (target / "gone" / "old.conf").touch()
+    (target / "folder").touch()
+    (source / "folder").mkdir()
+    return source, target
+
+
+def contents(folder: Path) -> dict[str, str | None]:
+    """Return what is in each file, and None for each folder."""
+    return {
+        str(path.relative_to(folder)): path.read_text() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def test_mirror_replaces_what_differs_and_touches_nothing_else(folders: tuple[Path, Path]) -> None:
+    source, target = folders
+    same = (target / "same.conf").stat()
+    inode = target.stat().st_ino
+    nginx.mirror(source, target)
+    expected = {"same.conf": "same", "parts": None, "parts/other.conf": "new", "folder": None}
+    assert contents(target) == expected
+    assert target.stat().st_ino == inode
+    assert (target / "same.conf").stat() == same
+
+
+def test_mirror_leaves_a_file_whole_on_a_full_disk(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = folders
+
+    def full(_: Path, to: Path) -> None:
+        Path(to).write_text("n")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(OSError, match="No space left"):
+        nginx.mirror(source, target)
+    assert contents(target / "parts") == {"other.conf": "old"}
+
+
+def test_answers_are_those_of_one_address_and_of_nobody(docker: FakeDocker) -> None:
+    """With several upstreams nginx names all; with none, `-` or nothing."""
+    now = datetime.now(UTC)
+    for upstream, status in [
+        (f"{ADDRESS}:5000", "201"),
+        (f"192.168.213.10:5000, {ADDRESS}:5000", "503"),
+        ("-", "502"),
+        ("", "504"),
+        ("-", "429"),
+        ("192.168.213.10:5000", "500"),
+    ]:
+        docker.access_log.append((now, f'{{"upstream": "{upstream}", "status": "{status}"}}'))
+    before = now - timedelta(minutes=1)
+    docker.access_log.append((before, f'{{"upstream": "{ADDRESS}:5000", "status": "500"}}'))
+    docker.access_log += [(now, "nginx: no JSON"), (now, "[]"), (now, '{"status": "500"}')]
+    assert nginx.answers_since(f"{now:%Y-%m-%dT%H:%M:%SZ}", ADDRESS) == [201, 503, 502, 504]
+
+
+def test_new_workers_have_to_start(docker: FakeDocker, clock: Clock) -> None:
+    docker.reload_works = False
+    with pytest.raises(CommandError, match="did not start workers with the new configuration"):
+        nginx.reload()
+    assert clock.now == pytest.approx(nginx.DRAIN_SECONDS, abs=1)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_last_requests_are_waited_for(docker: FakeDocker, clock: Clock, ends: bool) -> None:
+    def go_on() -> None:
+        if not ends or clock.now < 20:
+            docker.leaving = {"9"}
+
+    go_on()
+    clock.on_sleep = go_on
+    assert nginx.wait_for_former_workers() is ends
+    assert clock.now == pytest.approx(20 if ends else nginx.DRAIN_SECONDS, abs=1)
