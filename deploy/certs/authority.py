@@ -49,8 +49,8 @@ class Authority:
             return False
         return True
 
-    def issue(self, names: list[str]) -> tuple[bytes, bytes]:
-        """Return a new certificate for the names, and its key.
+    def issue(self, names: list[str], days: int | None = None) -> tuple[bytes, bytes]:
+        """Return a new certificate for the names, and its key; without `days`, for a year.
 
         Raises:
             ValueError: a name is neither a host name nor an IP address.
@@ -58,7 +58,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         leaf = (
-            _builder(subject, self.certificate.subject, key, LEAF_DAYS)
+            _builder(subject, self.certificate.subject, key, LEAF_DAYS if days is None else days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(map(_general_name, names)), critical=False)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

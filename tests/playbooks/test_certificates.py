@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import authority
 import pytest
 
 from tests.support.cases import CHECKS, Cases
-from tests.support.certificates import authority
 
 NAME = "orders.example.com"
 GOOD_FOR = ["orders.example.com", "*.shop.example", "192.0.2.1", "2001:db8::1"]
@@ -36,11 +36,9 @@ def told(cases: Cases, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
     def own(chain: str, key: str, *names: str) -> dict[str, Any]:
         return {"tls_certificate": chain, "tls_private_key": key, "public_names": list(names)}
 
-    made = authority()
-    issuer, stranger = made.make(), made.make()
+    issuer, stranger = authority.make(), authority.make()
     leaf, key = issuer.issue(GOOD_FOR)
-    made.LEAF_DAYS = 0
-    ended, other = stranger.issue([NAME])
+    ended, other = stranger.issue([NAME], days=0)
     chain = file("chain.pem", leaf + issuer.certificate_pem)
     chain_key, other_key = file("key.pem", key), file("other.pem", other)
     nonsense = file("nonsense.pem", b"nonsense")

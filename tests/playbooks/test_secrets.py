@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import authority
 import pytest
 
 from tests.support.cases import CHECKS, Cases
-from tests.support.certificates import authority
 
 CASES = {
     "short": ("api_password", "tOOsHORT", "api_password is not allowed; expected 12 characters"),
@@ -19,7 +19,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def other_key(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A certificate with a key that is another one's."""
-    folder, issuer = tmp_path_factory.mktemp("own"), authority().make()
+    folder, issuer = tmp_path_factory.mktemp("own"), authority.make()
     chain, key = folder / "chain.pem", folder / "key.pem"
     chain.write_bytes(issuer.issue(["localhost"])[0])
     key.write_bytes(issuer.issue(["localhost"])[1])

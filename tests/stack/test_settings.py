@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import authority
 import pytest
 import urllib3
 from cryptography import x509
@@ -14,7 +15,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.support.certificates import authority
 from tests.support.databases import order_body
 from tests.support.polling import wait_until
 from tests.support.service_process import AUTHORIZATION
@@ -155,7 +155,7 @@ def test_hsts_comes_with_a_certificate_that_is_trusted(stack: Stack) -> None:
     assert "without HSTS" in run_certificates(stack)
 
     folder = stack.checkout / "deploy" / "certs" / "own"
-    made = authority().make()
+    made = authority.make()
     chain, key = made.issue(["localhost"])
     (folder / "fullchain.pem").write_bytes(chain)
     (folder / "privkey.pem").write_bytes(key)

@@ -10,11 +10,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import authority
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.support.certificates import authority
 from tests.support.checkout import Checkout
 from tests.support.control_node import ControlNode, PlaybookRun
 from tests.support.deployment import ROOT, Deployment
@@ -156,7 +156,7 @@ def test_the_users_own_takes_its_place_and_gives_it_back(
     deployment: Deployment, tmp_path: Path
 ) -> None:
     remote = deployment.remote
-    own = write_own(tmp_path, authority().make(), ["orders.example.com", deployment.host])
+    own = write_own(tmp_path, authority.make(), ["orders.example.com", deployment.host])
     issued, fetched = served(deployment), deployment.ca.read_bytes()
     deploy_certificate(deployment, **own)
     brought = served(deployment)
@@ -211,7 +211,7 @@ def refusal(checker: ControlNode, **variables: Any) -> str:
 
 def test_the_checks_accept_what_is_right(checker: ControlNode, tmp_path: Path) -> None:
     names = ["orders.example.com", "*.shop.example", "192.0.2.1", "2001:db8::1"]
-    own = write_own(tmp_path, authority().make(), names)
+    own = write_own(tmp_path, authority.make(), names)
     public = ["orders.example.com", "a.shop.example", "192.0.2.1", "2001:db8::1"]
     checker.playbook("check.yml", **own, public_names=public, api_password="twelve or more")
 
@@ -232,17 +232,14 @@ def test_wrong_settings_are_refused(
 
 
 def test_wrong_files_are_refused_with_what_is_wrong(checker: ControlNode, tmp_path: Path) -> None:
-    own = write_own(tmp_path, authority().make(), ["orders.example.com"])
+    own = write_own(tmp_path, authority.make(), ["orders.example.com"])
 
     def with_file(setting: str, name: str, content: bytes) -> dict[str, str]:
         (tmp_path / name).write_bytes(content)
         return own | {setting: str(tmp_path / name)}
 
     chain, key = (tmp_path / "chain.pem").read_bytes(), (tmp_path / "key.pem").read_bytes()
-    made = authority()
-    stranger = made.make()
-    made.LEAF_DAYS = 0
-    ended, ended_key = stranger.issue(["orders.example.com"])
+    ended, ended_key = authority.make().issue(["orders.example.com"], days=0)
     leaf = chain.split(b"-----END CERTIFICATE-----\n")[0] + b"-----END CERTIFICATE-----\n"
 
     assert "tls_private_key: missing" in refusal(checker, tls_certificate=own["tls_certificate"])
