@@ -35,6 +35,7 @@ HTTP_OK = 200
 MEBIBYTE, GIBIBYTE = 1024**2, 1024**3
 HOURS_LONG = 72
 MEMORY = Path("/proc/meminfo")
+DISKS = (Path("/var/lib/docker"), Path("/"))
 # What packages write that take effect at the next start only.
 REBOOT, REBOOT_FOR = Path("/run/reboot-required"), Path("/run/reboot-required.pkgs")
 UNITS = ("order-service-*", "docker.service", "nftables.service")
@@ -161,7 +162,7 @@ def _outcome(part: str, state: dict[str, Any], allowed: timedelta | None) -> Lin
 
 def _host() -> Iterator[Line]:
     # One line for each file system.
-    disks = {Path(path).stat().st_dev: path for path in ("/var/lib/docker", "/")}
+    disks = {path.stat().st_dev: path for path in DISKS}
     for path in disks.values():
         disk = shutil.disk_usage(path)
         share = disk.free / disk.total
