@@ -1,0 +1,93 @@
+"""What all playbooks and roles have in common, read from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.service_process import REPOSITORY
+
+ANSIBLE = REPOSITORY / "deploy" / "ansible"
+ROLES = sorted((ANSIBLE / "roles").iterdir())
+PLAYBOOKS = sorted(path for path in ANSIBLE.glob("*.yml") if "inventory" not in path.name)
+# The lock's callback runs it, with what the interrupted playbook was given.
+UNCHECKED = {"unlock.yml"}
+PARTS = ("block", "rescue", "always")
+
+Task = dict[str, Any]
+
+
+def play(path: Path) -> dict[str, Any]:
+    (only,) = yaml.safe_load(path.read_text())
+    return dict(only)
+
+
+def flat(tasks: list[Task]) -> Iterator[Task]:
+    """Yield tasks and blocks, outer ones first."""
+    for task in tasks:
+        yield task
+        for part in PARTS:
+            yield from flat(task.get(part, []))
+
+
+def all_tasks() -> Iterator[Task]:
+    for path in PLAYBOOKS:
+        yield from flat(play(path)["tasks"])
+    for path in sorted(ANSIBLE.glob("roles/*/tasks/*.yml")):
+        yield from flat(yaml.safe_load(path.read_text()))
+
+
+def role(task: Task) -> tuple[str, str] | None:
+    """Return the role and the entry point that a task runs, if it does."""
+    for how in ("import_role", "include_role"):
+        if what := task.get(f"ansible.builtin.{how}"):
+            return what["name"], what.get("tasks_from", "main")
+    return None
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.name)
+def test_each_playbook_checks_the_settings_before_anything_else(path: Path) -> None:
+    only = play(path)
+    assert only["hosts"] == "order_service"
+    assert only["gather_facts"] is False
+    assert not {"pre_tasks", "roles"} & {*only}
+    if path.name not in UNCHECKED:
+        entry = "main" if path.name == "deploy.yml" else "local"
+        assert role(only["tasks"][0]) == ("control", entry)
+        assert "when" not in only["tasks"][0]
+
+
+def test_a_deployment_checks_all_of_it_whatever_its_tags() -> None:
+    checks = [task for task in play(ANSIBLE / "deploy.yml")["tasks"] if "block" not in task]
+    assert [(role(task), task["tags"]) for task in checks] == [
+        (("control", "main"), ["always"]),
+        (("certificates", "check"), ["certificates"]),
+        (("secrets", "check"), ["release"]),
+    ]
+
+
+def test_what_takes_the_lock_frees_it() -> None:
+    blocks = [task for task in all_tasks() if "block" in task]
+    locked = [block for block in blocks if ("lock", "main") in map(role, block["block"])]
+    assert len(locked) == 4
+    for block in locked:
+        assert role(block["block"][0]) == ("lock", "main")
+        assert role(block["always"][-1]) == ("lock", "release")
+        assert block["always"][-1].get("tags") == block["block"][0].get("tags")
+    assert [role(task) for task in all_tasks()].count(("lock", "main")) == len(locked)
+
+
+def test_each_role_is_used_and_says_what_it_takes() -> None:
+    used = {found for task in all_tasks() if (found := role(task))}
+    assert {name for name, _ in used} == {path.name for path in ROLES}
+    for name, entry in used:
+        assert (ANSIBLE / f"roles/{name}/tasks/{entry}.yml").is_file()
+    for path in ROLES:
+        specs = yaml.safe_load((path / "meta/argument_specs.yml").read_text())["argument_specs"]
+        assert "main" in specs, path.name
+        for entry in specs:
+            assert (path / f"tasks/{entry}.yml").is_file()
