@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import shlex
 import ssl
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import authority
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.support.checkout import Checkout
-from tests.support.control_node import ControlNode, PlaybookRun
+from tests.support.control_node import PlaybookRun
 from tests.support.deployment import ROOT, Deployment
 from tests.support.polling import wait_until
-from tests.support.remote_host import RemoteHost
 from tests.support.stack import StackClient
 from tests.support.traffic import Traffic
 
@@ -180,87 +176,3 @@ def test_the_users_own_takes_its_place_and_gives_it_back(
     assert deployment.ca.read_bytes() == fetched
     answer = deployment.client().get("/ping")
     assert "Strict-Transport-Security" not in answer.headers
-
-
-@pytest.fixture(scope="module")
-def checker(
-    tmp_path_factory: pytest.TempPathFactory,
-    new_checkout: Callable[[], Checkout],
-    new_control_node: Callable[..., ControlNode],
-) -> Iterator[ControlNode]:
-    """Runs the checks alone, for a host that is not there: they ask none."""
-    host = RemoteHost(tmp_path_factory.mktemp("nowhere"))
-    host.address = "127.0.9.8"
-    node = new_control_node(new_checkout(), host)
-    (node.ansible_folder / "check.yml").write_text(
-        "- hosts: order_service\n"
-        "  gather_facts: false\n"
-        "  tasks:\n"
-        "    - ansible.builtin.import_role: {name: certificates, tasks_from: check}\n"
-        "    - ansible.builtin.import_role: {name: secrets, tasks_from: check}\n"
-    )
-    return node
-
-
-def refusal(checker: ControlNode, **variables: Any) -> str:
-    run = checker.try_playbook("check.yml", **variables)
-    assert run.returncode == 2
-    assert "Traceback" not in run.output
-    return " ".join(run.output.split())
-
-
-def test_the_checks_accept_what_is_right(checker: ControlNode, tmp_path: Path) -> None:
-    names = ["orders.example.com", "*.shop.example", "192.0.2.1", "2001:db8::1"]
-    own = write_own(tmp_path, authority.make(), names)
-    public = ["orders.example.com", "a.shop.example", "192.0.2.1", "2001:db8::1"]
-    checker.playbook("check.yml", **own, public_names=public, api_password="twelve or more")
-
-
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ({"public_names": ["a_b.example"]}, "a_b.example is not allowed; expected host names"),
-        ({"api_password": "short"}, "api_password is not allowed; expected 12 characters or more"),
-        ({"api_password": "securepassword"}, "api_password is the development default; expected"),
-        ({"webhook_secret": "short"}, "webhook_secret is not allowed; expected 16 characters"),
-    ],
-)
-def test_wrong_settings_are_refused(
-    checker: ControlNode, variables: dict[str, Any], expected: str
-) -> None:
-    assert expected in refusal(checker, **variables)
-
-
-def test_wrong_files_are_refused_with_what_is_wrong(checker: ControlNode, tmp_path: Path) -> None:
-    own = write_own(tmp_path, authority.make(), ["orders.example.com"])
-
-    def with_file(setting: str, name: str, content: bytes) -> dict[str, str]:
-        (tmp_path / name).write_bytes(content)
-        return own | {setting: str(tmp_path / name)}
-
-    chain, key = (tmp_path / "chain.pem").read_bytes(), (tmp_path / "key.pem").read_bytes()
-    ended, ended_key = authority.make().issue(["orders.example.com"], days=0)
-    leaf = chain.split(b"-----END CERTIFICATE-----\n")[0] + b"-----END CERTIFICATE-----\n"
-
-    assert "tls_private_key: missing" in refusal(checker, tls_certificate=own["tls_certificate"])
-    gone = own | {"tls_certificate": str(tmp_path / "gone.pem")}
-    assert "there is no file" in refusal(checker, **gone)
-    wrong = with_file("tls_certificate", "nonsense.pem", b"nonsense")
-    assert "is not a chain of PEM certificates" in refusal(checker, **wrong)
-    wrong = with_file("tls_private_key", "nonsense.pem", b"nonsense")
-    assert "is not a PEM key, or has a pass phrase" in refusal(checker, **wrong)
-    wrong = with_file("tls_private_key", "other.pem", ended_key)
-    said = refusal(checker, **wrong)
-    assert "is not the key of the first certificate" in said
-    assert key.decode().split("\n")[1] not in said
-    wrong = with_file("tls_certificate", "order.pem", leaf + ended)
-    assert "expected yours first, and behind each its issuer's" in refusal(checker, **wrong)
-    (tmp_path / "ended.pem").write_bytes(ended)
-    (tmp_path / "ended-key.pem").write_bytes(ended_key)
-    wrong = {
-        "tls_certificate": str(tmp_path / "ended.pem"),
-        "tls_private_key": str(tmp_path / "ended-key.pem"),
-    }
-    assert "expected one that is valid today" in refusal(checker, **wrong)
-    uncovered = {"public_names": ["orders.example.com", "a.orders.example.com"]}
-    assert "but not for a.orders.example.com" in refusal(checker, **own, **uncovered)

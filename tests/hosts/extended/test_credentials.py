@@ -37,13 +37,6 @@ def test_the_password_is_shown_when_asked_for_only(deployment: Deployment) -> No
     deployment.node.runs.remove(shown)
 
 
-def test_wrong_requests_are_refused(deployment: Deployment) -> None:
-    for given in ("rotate=everything", "rotate_overlap_seconds=5", "retire=database"):
-        run = deployment.node.try_playbook("credentials.yml", "-e", given)
-        assert run.returncode == 2
-        assert "-e rotate=api|database|all" in run.output
-
-
 def test_the_vaults_password_wins_and_the_former_one_overlaps(deployment: Deployment) -> None:
     made = deployment.password
     with traffic(deployment) as with_made:
