@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tests.support.certificates import authority
+import authority
+
 from tests.support.docker import docker
 from tests.support.polling import wait_until
 
@@ -33,7 +34,7 @@ class Registry:
     url = f"https://{NAME}:{PORT}"
 
     def __enter__(self) -> Self:
-        self._authority = authority().make()
+        self._authority = authority.make()
         self._container = f"orders-registry-{secrets.token_hex(4)}"
         docker("create", f"--name={self._container}", IMAGE)
         chain, key = self._authority.issue([NAME])
