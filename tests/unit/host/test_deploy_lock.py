@@ -13,14 +13,23 @@ import host
 import pytest
 from host import CommandError, alone
 
+from tests.support.fake_host import Clock
+
 Deployer = Callable[..., None]
 
 
 @pytest.fixture
-def acquire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployer:
-    monkeypatch.setattr(deploy_lock, "PATH", tmp_path / "lock.json")
-    monkeypatch.setattr(deploy_lock, "GUARD", tmp_path / "lock.flock")
-    monkeypatch.setattr(host, "UNDER_WAY", tmp_path / "rollout.flock")
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time that passes while somebody waits."""
+    made = Clock()
+    for module in (deploy_lock, host):
+        monkeypatch.setattr(module, "time", made)
+    return made
+
+
+@pytest.fixture
+def acquire(root: Path, clock: Clock) -> Deployer:  # noqa: ARG001 - they are used
+    """Acquire the lock as somebody."""
 
     def acquired(owner: str, minutes: float = 60, wait: float = 0) -> None:
         deploy_lock.acquire(
@@ -62,13 +71,18 @@ def test_a_forgotten_one_is_taken_over(acquire: Deployer) -> None:
     assert json.loads(deploy_lock.PATH.read_text())["owner"] == "bob@laptop"
 
 
-def test_waiting_ends_with_the_holder(acquire: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_ends_with_the_holder(acquire: Deployer, clock: Clock) -> None:
     acquire("ann@laptop")
-    monkeypatch.setattr(
-        deploy_lock.time, "sleep", lambda _: deploy_lock.release("token of ann@laptop")
-    )
+    clock.on_sleep = lambda: deploy_lock.release("token of ann@laptop")
     acquire("bob@laptop", wait=60)
     assert json.loads(deploy_lock.PATH.read_text())["owner"] == "bob@laptop"
+
+
+def test_waiting_ends_with_its_time(acquire: Deployer, clock: Clock) -> None:
+    acquire("ann@laptop")
+    with pytest.raises(CommandError, match="ann@laptop has been deploying here"):
+        acquire("bob@laptop", wait=60)
+    assert clock.now == pytest.approx(60, abs=2)
 
 
 def test_a_damaged_lock_is_named(acquire: Deployer) -> None:
@@ -81,11 +95,11 @@ ROLLOUT = "the rollout of 1a2b3c, by ann@laptop"
 
 
 def test_what_goes_on_without_its_deployment_is_waited_for(
-    acquire: Deployer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    acquire: Deployer, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ExitStack() as rollout:
         rollout.enter_context(alone(ROLLOUT))
-        monkeypatch.setattr(deploy_lock.time, "sleep", lambda _: rollout.close())
+        clock.on_sleep = rollout.close
         acquire("bob@laptop")
     assert f"waiting: {ROLLOUT}, since 2" in capsys.readouterr().out
     assert json.loads(deploy_lock.PATH.read_text())["owner"] == "bob@laptop"
@@ -93,10 +107,9 @@ def test_what_goes_on_without_its_deployment_is_waited_for(
 
 @pytest.mark.parametrize("minutes", [-1, None], ids=["forgotten", "none"])
 def test_what_does_not_end_in_time_is_named(
-    acquire: Deployer, monkeypatch: pytest.MonkeyPatch, minutes: float | None
+    acquire: Deployer, clock: Clock, minutes: float | None
 ) -> None:
     """A lock that is past its time is not a forgotten one while its rollout goes on."""
-    monkeypatch.setattr(deploy_lock, "UNDER_WAY_SECONDS", 0)
     if minutes is not None:
         acquire("ann@laptop", minutes=minutes)
     with (
@@ -104,6 +117,7 @@ def test_what_does_not_end_in_time_is_named(
         pytest.raises(CommandError, match=rf"{ROLLOUT}, since \S+ is still .* ends by itself"),
     ):
         acquire("bob@laptop")
+    assert clock.now == pytest.approx(deploy_lock.UNDER_WAY_SECONDS, abs=2)
     acquire("bob@laptop")
 
 
@@ -113,8 +127,8 @@ def test_a_holder_is_told_at_once_also_while_it_rolls_out(acquire: Deployer) -> 
         acquire("bob@laptop")
 
 
-def test_of_two_at_work_the_second_is_told_about_the_first(acquire: Deployer) -> None:
-    acquire("ann@laptop")
+@pytest.mark.usefixtures("root", "clock")
+def test_of_two_at_work_the_second_is_told_about_the_first() -> None:
     with (
         alone(ROLLOUT),
         pytest.raises(CommandError, match=f"{ROLLOUT}, since .* is under way"),
@@ -122,5 +136,5 @@ def test_of_two_at_work_the_second_is_told_about_the_first(acquire: Deployer) ->
     ):
         pass
     with alone("a restore of the live data"):
-        assert host.under_way().startswith("a restore of the live data, since ")
+        assert (host.under_way() or "").startswith("a restore of the live data, since ")
     assert host.under_way() is None
