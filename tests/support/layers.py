@@ -45,9 +45,9 @@ def _has(item: pytest.Item, *markers: str) -> bool:
 
 
 def _folder(item: pytest.Item) -> str:
-    """Return the deepest folder of the table that the test lies in."""
-    path = item.path.relative_to(TESTS)
-    return next(str(one) for one in path.parents if str(one) in FOLDERS)
+    """Return the deepest folder of the table that the test lies in; the first for any other."""
+    above = [str(one.relative_to(TESTS)) for one in item.path.parents if TESTS in one.parents]
+    return next((one for one in above if one in FOLDERS), "unit")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
