@@ -120,14 +120,23 @@ def check_file(path: Path, size: int, sha256: str) -> None:
         raise BackupError(f"{path} is damaged: its SHA-256 is not {sha256}; use another backup")
 
 
-def _unpackers(source: Path, identity: Path | None) -> list[tuple[str, ...]]:
-    if source.suffix != ".age":
-        return [_UNZSTD]
-    if identity is None:
+def check_identity(source: Path, identity: Path | None) -> None:
+    """Refuse an encrypted file without its private key.
+
+    Raises:
+        BackupError: it is needed, and not there.
+    """
+    if source.suffix == ".age" and identity is None:
         raise BackupError(
             f"{source.name} is encrypted; hand over its private key by"
             " -e restore_identity_file=<file on the control node>"
         )
+
+
+def _unpackers(source: Path, identity: Path | None) -> list[tuple[str, ...]]:
+    check_identity(source, identity)
+    if identity is None or source.suffix != ".age":
+        return [_UNZSTD]
     return [("age", "--decrypt", "--identity", str(identity)), _UNZSTD]
 
 

@@ -99,7 +99,7 @@ def wait_for_former_workers() -> bool:
     while any(workers(leaving=True)):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.2)
+        time.sleep(0.5)
     return True
 
 

@@ -22,7 +22,7 @@ from backup_settings import BackupError, Settings, load, warn
 from backup_store import PARTIAL, Store, check_space
 from host import CommandError, alone, say
 from restore_live import replace_live
-from restore_plan import LATEST, Plan, check, choose
+from restore_plan import LATEST, Plan, check, check_key, choose
 from scratch_mysql import Scratch, docker_folder, scratch
 
 
@@ -53,6 +53,7 @@ def restore(settings: Settings, given: argparse.Namespace) -> dict[str, Any]:
         begun = time.monotonic()
         plan = choose(store, given.backup, given.until, foreign=given.store is not None)
         check(store, plan)
+        check_key(store, plan, given.identity)
         with scratch(settings) as server:
             report = into_scratch(settings, store, plan, server, given.identity)
             if live:

@@ -45,11 +45,12 @@ def replace_live(
     server = Server(settings.container, "root")
     store = open_store(settings)
     wanted = scratch.digests(schema)
+    beside, replaced = f"{schema}_restored", f"{schema}_replaced"
     begun = time.monotonic()
     with _service_stopped() as stopped:
+        _check_nothing_left(server, replaced)
         kept = _back_up(settings, store, BEFORE_RESTORE) if with_backup else None
         before = _digests(server, schema)
-        beside, replaced = f"{schema}_restored", f"{schema}_replaced"
         _load_beside(scratch, server, schema, beside, wanted)
         _swap(server, schema, beside, replaced)
         if problems := differences(wanted, _digests(server, schema)):
@@ -153,18 +154,21 @@ def _load_beside(
         raise BackupError(f"the loaded copy differs from the restored one: {'; '.join(problems)}")
 
 
-def _swap(server: Server, schema: str, beside: str, replaced: str) -> None:
-    """Rename all tables at once: there is no moment with some of the old and some of the new."""
-    for name in (schema, replaced):
-        server.query(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
-    tables = {name: _tables(server, name) for name in (schema, beside, replaced)}
-    if tables[replaced]:
+def _check_nothing_left(server: Server, replaced: str) -> None:
+    """Refuse to begin where there would be no place for what is replaced."""
+    if _tables(server, replaced):
         raise BackupError(
             f"an earlier restore left tables in the schema {replaced}; look at them, then remove"
             f" them: DROP DATABASE {replaced}"
         )
-    moves = [(schema, table, replaced) for table in tables[schema]]
-    moves += [(beside, table, schema) for table in tables[beside]]
+
+
+def _swap(server: Server, schema: str, beside: str, replaced: str) -> None:
+    """Rename all tables at once: there is no moment with some of the old and some of the new."""
+    for name in (schema, replaced):
+        server.query(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
+    moves = [(schema, table, replaced) for table in _tables(server, schema)]
+    moves += [(beside, table, schema) for table in _tables(server, beside)]
     server.query(
         "RENAME TABLE " + ", ".join(f"`{a}`.`{name}` TO `{b}`.`{name}`" for a, name, b in moves)
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
-from backup_files import check_file
+from backup_files import check_file, check_identity
 from backup_settings import BackupError
 from backup_store import BEFORE_RESTORE, Copy, Manifest, Store, binlog_number, parse_time
 
@@ -67,6 +68,16 @@ def check(store: Store, plan: Plan) -> None:
     for copy in plan.copies:
         facts = store.copy_facts(copy)
         check_file(store.copy_path(copy), facts["bytes"], facts["sha256"])
+
+
+def check_key(store: Store, plan: Plan, identity: Path | None) -> None:
+    """Refuse encrypted files without their private key, before anything is touched.
+
+    Raises:
+        BackupError: it is needed, and not there.
+    """
+    for path in (store.dump(plan.manifest), *map(store.copy_path, plan.copies)):
+        check_identity(path, identity)
 
 
 def _newest(store: Store, foreign: bool) -> str:

@@ -167,7 +167,7 @@ class Scratch:
         run(["docker", "exec", "--user=root", NAME, "sh", "-c", add])
 
     def _wait_for_applier(self) -> None:
-        deadline = time.monotonic() + REPLAY_SECONDS
+        deadline, pause = time.monotonic() + REPLAY_SECONDS, 0.1
         show = ["mysql", "--vertical", "--execute=SHOW REPLICA STATUS"]
         while True:
             lines = run(self.server.command(show[0], *show[1:])).splitlines()
@@ -177,7 +177,8 @@ class Scratch:
                 break
             if time.monotonic() > deadline:
                 raise BackupError(f"the binary logs were not replayed in {REPLAY_SECONDS} s")
-            time.sleep(0.2)
+            time.sleep(pause)
+            pause = min(2 * pause, 2)
         if problem := status.get("Last_SQL_Error"):
             raise BackupError(f"the binary logs could not be replayed: {problem}")
 
@@ -194,10 +195,10 @@ def _wait_until_up() -> None:
         asked = try_run([*ask, "--skip-column-names", "--execute=SELECT @@skip_networking"])
         if asked.returncode == 0 and asked.stdout.strip() == "0":
             break
-        logs = try_run(["docker", "logs", "--tail=5", NAME])
         if time.monotonic() > deadline or not _running():
+            logs = try_run(["docker", "logs", "--tail=5", NAME])
             raise BackupError(f"the scratch server did not start: {logs.stdout}{logs.stderr}")
-        time.sleep(0.3)
+        time.sleep(0.5)
     make = f"CREATE USER {_ACCOUNT}@localhost; GRANT ALL ON *.* TO {_ACCOUNT}@localhost"
     run([*ask, f"--execute={make}"])
 

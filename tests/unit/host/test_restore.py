@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import backup_store
 import host
 import pytest
 import restore
@@ -18,6 +18,8 @@ from host import CommandError
 from restore_plan import Plan
 from scratch_mysql import Scratch
 
+from tests.support.fake_host import Program
+
 
 def test_space_is_needed_where_docker_keeps_its_data_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -25,33 +27,55 @@ def test_space_is_needed_where_docker_keeps_its_data_too(
     free = {tmp_path: 10 << 30, Path("/data/docker"): 2 << 30}
     monkeypatch.setattr(scratch_mysql, "run", lambda _: "/data/docker\n")
     monkeypatch.setattr(
-        backup_store.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[folder])
+        "backup_store.shutil.disk_usage", lambda folder: SimpleNamespace(free=free[folder])
     )
     manifest: Any = {"sql_bytes": 1 << 30}
+    settings = Settings(directory=tmp_path)
     with pytest.raises(BackupError, match="/data/docker has 2048 MiB free; this needs 3072 MiB"):
-        restore.into_scratch(
-            Settings(directory=tmp_path), Store(tmp_path), Plan(manifest), Scratch(None), None
-        )
+        restore.into_scratch(settings, Store(tmp_path), Plan(manifest), Scratch(settings), None)
 
 
 def test_no_rollout_begins_while_live_data_are_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path,
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(host, "UNDER_WAY", tmp_path / "rollout.flock")
-    monkeypatch.setattr(restore, "locked", nullcontext)
-    monkeypatch.setattr(restore, "check", lambda *_: None)
+    plan = SimpleNamespace(manifest={"database": "orders"})
+    monkeypatch.setattr(restore, "load", lambda: Settings(directory=root / "store"))
+    monkeypatch.setattr(restore, "choose", lambda *_, **__: plan)
+    for check in ("check", "check_key"):
+        monkeypatch.setattr(restore, check, lambda *_: None)
     monkeypatch.setattr(restore, "scratch", nullcontext)
     monkeypatch.setattr(restore, "into_scratch", lambda *_: {})
     monkeypatch.setattr(
         restore, "replace_live", lambda *_, **__: {"meanwhile": host.under_way() or ""}
     )
-    monkeypatch.setattr(
-        restore, "choose", lambda *_, **__: SimpleNamespace(manifest={"database": "orders"})
-    )
-    given = restore._parser().parse_args(["live"])
-    settings = Settings(directory=tmp_path)
-    report = restore.restore(settings, given)
-    assert report["meanwhile"].startswith("a restore of the live data, since ")
+    program(lambda: restore.main(["live"]))
+    meanwhile = json.loads(capsys.readouterr().out)["meanwhile"]
+    assert meanwhile.startswith("a restore of the live data, since ")
     assert host.under_way() is None
+    monkeypatch.setattr("host.time.sleep", lambda _: None)
     with host.alone("the rollout of 1, by me"), pytest.raises(CommandError, match="rollout of 1"):
-        restore.restore(settings, given)
+        program(lambda: restore.main(["live"]))
+
+
+def test_what_is_restored_is_compared_with_what_was_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: Any = {"rows": 3, "checksum": "1f"}
+    found: Any = {"rows": 3, "checksum": "1f"}
+    monkeypatch.setattr(scratch_mysql, "unpack", lambda *_: None)
+    monkeypatch.setattr("mysql_session.Server.query", lambda *_: [])
+    monkeypatch.setattr(Scratch, "digests", lambda *_: {"orders": found})
+    manifest: Any = {
+        "id": "2026-11-22T101500Z", "database": "orders", "gtid_executed": "",
+        "file": "orders.sql.zst", "tables": {"orders": recorded},
+    }  # fmt: skip
+    scratch = Scratch(Settings(directory=tmp_path))
+    scratch.load(Store(tmp_path), manifest, None)
+    for name, other in (("rows", 2), ("checksum", "1e")):
+        monkeypatch.setitem(found, name, other)
+        with pytest.raises(BackupError, match="does not restore to what was recorded: orders has"):
+            scratch.load(Store(tmp_path), manifest, None)
+        monkeypatch.setitem(found, name, recorded[name])

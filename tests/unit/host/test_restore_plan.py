@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from backup_settings import BackupError
 from backup_store import Store
-from restore_plan import Plan, choose, parse_until
+from restore_plan import Plan, check_key, choose, parse_until
 
 from tests.support.stored_backups import UUID, add_backup, add_copy
 
@@ -116,3 +117,23 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str) -> None:
         choose(Store(tmp_path), "2026-11-20T000000Z", None)
     with pytest.raises(BackupError, match=r"no backup in .* that can be read"):
         choose(Store(tmp_path), None, None)
+
+
+@pytest.mark.parametrize("encrypted", ["dump", "binary log", "nothing"])
+def test_the_private_key_is_asked_for_before_anything_is_touched(
+    tmp_path: Path, encrypted: str
+) -> None:
+    add_backup(tmp_path, "2026-11-20T000000Z")
+    add_copy(tmp_path, 1, "2026-11-20T000500Z")
+    store = Store(tmp_path)
+    plan = choose(store, None, "latest")
+    plan.manifest["file"] = "orders.sql.zst.age" if encrypted == "dump" else "orders.sql.zst"
+    if encrypted == "binary log":
+        (copy,) = plan.copies
+        plan = replace(plan, copies=[replace(copy, name=f"{copy.name}.age")])
+    check_key(store, plan, tmp_path / "identity")
+    if encrypted == "nothing":
+        check_key(store, plan, None)
+    else:
+        with pytest.raises(BackupError, match=r"\.zst\.age is encrypted; .*restore_identity_file"):
+            check_key(store, plan, None)
