@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -15,20 +15,22 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, event, exc
 
+from service import batching, database, ordering
 from service.dao.orders import NewOrder
+from service.handover import Outcome
 from service.models import db
 from service.ordering import Acceptance, KeyReused, Ordering
 from service.runtime import runtime
 from service.stall import DatabaseStalled
-from tests.support.inspection import Store
-from tests.support.load import Load
-from tests.support.polling import wait_until
-from tests.support.service_process import Server
+from tests.support.databases import ONLY_MYSQL, ONLY_SQLITE
+from tests.support.inspection import Store, open_store
+from tests.support.statements import statements
 
 SECONDS = 20
-PLACES = 40
 NEW, TAKEN, REPLAYED = Acceptance(201), Acceptance(409), Acceptance(201, replayed=True)
+FIRST = 10**9
 LOST = pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")
+Call = Callable[[Ordering], Any]
 
 
 class HeldThreads(Executor):
@@ -50,48 +52,74 @@ class HeldThreads(Executor):
             self._pool.submit(*call)
 
 
+class Callers:
+    """Callers in threads of their own, whose entries come in the order of the calls."""
+
+    def __init__(self, app: Flask, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch):
+        self._database = runtime(app).database
+        self._pool = pool
+        self._monkeypatch = monkeypatch
+        self._handed_in: queue.SimpleQueue[None] = queue.SimpleQueue()
+        wait = Outcome.wait
+
+        def note_and_wait(outcome: Outcome[Any]) -> Any:
+            self._handed_in.put(None)
+            return wait(outcome)
+
+        monkeypatch.setattr(Outcome, "wait", note_and_wait)
+
+    def ordering(self, places: int = 40) -> tuple[Ordering, HeldThreads]:
+        """Return an `Ordering` that sends nothing before its threads are let go."""
+        threads = HeldThreads(self._pool)
+        return Ordering(self._database, threads, places), threads
+
+    def call(self, made: Ordering, call: Call) -> Future[Any]:
+        """Make the call, and return when its entry has been handed in."""
+        future = self._pool.submit(call, made)
+        self._handed_in.get(timeout=SECONDS)
+        return future
+
+    def call_together(self, first: Call, calls: list[Call]) -> list[Any]:
+        """Return what each call returned or raised. The first finds nobody under way and goes
+        alone, the others collect behind it."""
+        made, threads = self.ordering()
+        with self._monkeypatch.context() as patched:
+            # However long that takes here, the first batch does not count as hanging.
+            patched.setattr(batching, "OVERDUE_SECONDS", 3600)
+            futures = [self.call(made, call) for call in (first, *calls)]
+        threads.let_go()
+        return [future.exception(SECONDS) or future.result() for future in futures]
+
+    def accept_together(self, *orders: NewOrder) -> list[Any]:
+        """Accept the orders in one batch; return the answers, or what was raised."""
+        answers = self.call_together(accepting(order(FIRST)), [accepting(each) for each in orders])
+        assert answers[0] in (NEW, TAKEN)
+        return answers[1:]
+
+    def accept_together_with_keys(self, *orders: tuple[NewOrder, str]) -> list[Any]:
+        """Accept the orders with their keys in one batch."""
+        first = accepting(order(FIRST), "first")
+        answers = self.call_together(first, [accepting(*each) for each in orders])
+        assert answers[0] in (NEW, REPLAYED)
+        return answers[1:]
+
+
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(40) as made:
-        yield made
+def callers(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callers]:
+    with ThreadPoolExecutor(40) as pool:
+        yield Callers(app, pool, monkeypatch)
 
 
 def order(order_id: int, user_id: int = 1) -> NewOrder:
     return NewOrder(order_id, user_id, [1, 2], Decimal("1.50"))
 
 
-def accept_together(
-    app: Flask, pool: ThreadPoolExecutor, entries: Sequence[tuple[NewOrder, str | None]]
-) -> list[Acceptance | Exception]:
-    """Accept all the orders in one batch; return the answers, or what was raised."""
-    threads = HeldThreads(pool)
-    ordering = Ordering(runtime(app).database, threads, PLACES)
-    keyed = entries[0][1] is not None
-    batcher = ordering._keyed if keyed else ordering._plain
-    # The first finds nobody under way, and goes alone.
-    first = pool.submit(ordering.accept, order(10**9), "first" if keyed else None)
-    wait_until(lambda: batcher._sent, SECONDS, "the first batch")
-    futures = []
-    for number, entry in enumerate(entries, 1):
-        futures.append(pool.submit(ordering.accept, *entry))
-        wait_until(lambda n=number: len(batcher._waiting) == n, SECONDS, "the entry")
-    threads.let_go()
-    assert first.result(SECONDS).status in (201, 409)
-    return [future.exception(SECONDS) or future.result() for future in futures]  # type: ignore[misc]
+def accepting(each: NewOrder, key: str | None = None) -> Call:
+    return lambda made: made.accept(each, key)
 
 
-@contextmanager
-def statements(engine: Engine) -> Iterator[list[str]]:
-    sent: list[str] = []
-
-    def note(*arguments: Any) -> None:
-        sent.append(arguments[2].split()[0])
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
+def looking_up(order_id: int) -> Call:
+    return lambda made: made.status(order_id)
 
 
 @contextmanager
@@ -109,93 +137,86 @@ def answer_lost(engine: Engine, statement: str, *, within: str = "") -> Iterator
         event.remove(engine, "after_cursor_execute", lose)
 
 
-def test_they_share_one_statement(app: Flask, pool: ThreadPoolExecutor, store: Store) -> None:
+def test_they_share_one_statement(callers: Callers, store: Store) -> None:
     with statements(db.engine) as sent:
-        answers = accept_together(app, pool, [(order(n), None) for n in (3, 1, 2)])
-    assert answers == [NEW] * 3
-    assert sent == ["INSERT"] * 2, "one for the first order, one for the batch"
-    assert set(store.statuses()) == {1, 2, 3, 10**9}
+        assert callers.accept_together(order(3), order(1), order(2)) == [NEW] * 3
+    verbs = [statement.verb for statement in sent]
+    assert verbs == ["INSERT"] * 2, "one for the first order, one for the batch"
+    assert set(store.statuses()) == {1, 2, 3, FIRST}
     assert store.order(3).total_amount == Decimal("1.50")
     assert store.order(3).item_ids == [1, 2]
 
 
-def test_duplicates_within_and_across_batches(
-    app: Flask, pool: ThreadPoolExecutor, store: Store
-) -> None:
+def test_duplicates_within_and_across_batches(callers: Callers, store: Store) -> None:
     store.add_orders([5, 6])
-    entries = [order(1, 7), order(5), order(1, 8), order(2), order(5), order(1, 9), order(6)]
-    answers = accept_together(app, pool, [(each, None) for each in entries])
+    answers = callers.accept_together(
+        order(1, 7), order(5), order(1, 8), order(2), order(5), order(1, 9), order(6)
+    )
     assert answers == [NEW, TAKEN, TAKEN, NEW, TAKEN, TAKEN, TAKEN]
     assert store.order(1).user_id == 7
-    assert set(store.statuses()) == {1, 2, 5, 6, 10**9}
+    assert set(store.statuses()) == {1, 2, 5, 6, FIRST}
+    assert callers.accept_together(order(1), order(2), order(1)) == [TAKEN] * 3, "nothing else"
 
 
-def test_a_batch_of_duplicates_only(app: Flask, pool: ThreadPoolExecutor, store: Store) -> None:
-    store.add_orders([1, 2])
-    assert accept_together(app, pool, [(order(n), None) for n in (1, 2, 1)]) == [TAKEN] * 3
-
-
-def test_keys_share_one_transaction(app: Flask, pool: ThreadPoolExecutor, store: Store) -> None:
+def test_keys_share_one_transaction(callers: Callers, store: Store) -> None:
     with statements(db.engine) as sent:
-        answers = accept_together(app, pool, [(order(n), f"key {n}") for n in (3, 1, 2)])
+        answers = callers.accept_together_with_keys(*((order(n), f"key {n}") for n in (3, 1, 2)))
     assert answers == [NEW] * 3
-    assert Counter(sent)["INSERT"] == 4
-    assert Counter(sent)["COMMIT"] == 2
-    assert set(store.statuses()) == {1, 2, 3, 10**9}
+    verbs = Counter(statement.verb for statement in sent)
+    assert (verbs["INSERT"], verbs["COMMIT"]) == (4, 2)
+    assert set(store.statuses()) == {1, 2, 3, FIRST}
 
 
-def test_keys_that_repeat_in_a_batch(app: Flask, pool: ThreadPoolExecutor, store: Store) -> None:
+def test_keys_that_repeat_in_a_batch(callers: Callers, store: Store) -> None:
     store.add_orders([5])
-    one, same, other, taken, again, free = accept_together(
-        app,
-        pool,
-        [
-            (order(1), "a"),
-            (order(1), "a"),
-            (order(2), "a"),
-            (order(5), "b"),
-            (order(5), "b"),
-            (order(3), "c"),
-        ],
+    one, same, other, taken, again, free = callers.accept_together_with_keys(
+        (order(1), "a"),
+        (order(1), "a"),
+        (order(2), "a"),
+        (order(5), "b"),
+        (order(5), "b"),
+        (order(3), "c"),
     )
     assert (one, same, free) == (NEW, REPLAYED, NEW)
     assert isinstance(other, KeyReused)
     assert (taken, again) == (TAKEN, Acceptance(409, replayed=True))
-    assert set(store.statuses()) == {1, 3, 5, 10**9}
+    assert set(store.statuses()) == {1, 3, 5, FIRST}
 
 
-def test_a_connection_lost_before_the_answer(
-    app: Flask, pool: ThreadPoolExecutor, store: Store
-) -> None:
-    entries = [(order(n), None) for n in (1, 2)]
+@ONLY_SQLITE
+def test_a_connection_lost_before_the_answer(callers: Callers, store: Store) -> None:
     with answer_lost(db.engine, "INSERT", within="(1, "):
-        answers = accept_together(app, pool, entries)
+        answers = callers.accept_together(order(1), order(2))
     assert [type(answer) for answer in answers] == [exc.OperationalError] * 2
     assert {1, 2} <= set(store.statuses()), "it was lost after they were stored"
-    assert accept_together(app, pool, entries) == [TAKEN] * 2
+    assert callers.accept_together(order(1), order(2)) == [TAKEN] * 2
 
 
-def test_a_connection_lost_at_the_commit_of_keys(
-    app: Flask, pool: ThreadPoolExecutor, store: Store
-) -> None:
+@ONLY_SQLITE
+def test_a_connection_lost_at_the_commit_of_keys(callers: Callers, store: Store) -> None:
     entries = [(order(n), f"key {n}") for n in (1, 2)]
-    ordering = runtime(app).ordering
+    made, threads = callers.ordering()
+    threads.let_go()
     with answer_lost(db.engine, "COMMIT"):
-        failed = [pool.submit(ordering.accept, *entry) for entry in entries]
+        failed = [callers.call(made, accepting(*entry)) for entry in entries]
         assert [type(each.exception(SECONDS)) for each in failed] == [exc.OperationalError] * 2
     assert set(store.statuses()) == {1, 2}
-    assert accept_together(app, pool, entries) == [REPLAYED] * 2
+    assert callers.accept_together_with_keys(*entries) == [REPLAYED] * 2
 
 
-@pytest.mark.mysql
-@pytest.mark.parametrize("url", ["mysql"], indirect=True)
+@pytest.fixture
+def short_waits_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LOCK_WAIT_TIMEOUT", 1)
+
+
+@ONLY_MYSQL
+@pytest.mark.usefixtures("short_waits_for_locks")
 def test_an_order_that_waits_for_a_lock_takes_nobody_along(
-    app: Flask, pool: ThreadPoolExecutor, store: Store
+    callers: Callers, store: Store, url: str
 ) -> None:
     # Who waits for a row keeps others from the gap before it, MySQL's doing: 15 parts the gaps.
     store.add_orders([15])
-    other = Store(str(store.database.engine.url.render_as_string(hide_password=False)))
-    with other.database.connect() as holder:
+    with open_store(url) as other, other.database.connect() as holder:
         holder.exec_driver_sql("START TRANSACTION")
         holder.exec_driver_sql(
             "INSERT INTO orders (order_id, user_id, item_ids, total_amount, attempts, fence,"
@@ -204,61 +225,32 @@ def test_an_order_that_waits_for_a_lock_takes_nobody_along(
         )
         # So many that they would count as a database that has stopped answering.
         free = [10, *range(30, 50)]
-        locked, *others = accept_together(app, pool, [(order(n), None) for n in (20, *free)])
+        locked, *others = callers.accept_together(*(order(n) for n in (20, *free)))
         holder.exec_driver_sql("ROLLBACK")
     assert others == [NEW] * len(free)
     assert isinstance(locked, exc.OperationalError)
-    assert set(store.statuses()) == {15, *free, 10**9}
-    other.database.engine.dispose()
+    assert set(store.statuses()) == {15, *free, FIRST}
 
 
-def test_look_ups_share_one_statement(app: Flask, pool: ThreadPoolExecutor, store: Store) -> None:
+@ONLY_SQLITE
+def test_look_ups_share_one_statement(callers: Callers, store: Store) -> None:
     store.add_orders([1, 2])
-    threads = HeldThreads(pool)
-    ordering = Ordering(runtime(app).database, threads, PLACES)
-    first = pool.submit(ordering.status, 1)
-    wait_until(lambda: ordering._statuses._sent, SECONDS, "the first batch")
-    others = [pool.submit(ordering.status, number) for number in (2, 3, 2)]
-    wait_until(lambda: len(ordering._statuses._waiting) == 3, SECONDS, "the others")
     with statements(db.engine) as sent:
-        threads.let_go()
-        assert first.result(SECONDS) == "Pending"
-        assert [each.result(SECONDS) for each in others] == ["Pending", None, "Pending"]
-    assert sent == ["SELECT"] * 2
+        statuses = callers.call_together(looking_up(1), [looking_up(n) for n in (2, 3, 2)])
+    assert statuses == ["Pending", "Pending", None, "Pending"]
+    assert [statement.verb for statement in sent] == ["SELECT"] * 2
 
 
+@ONLY_SQLITE
 def test_no_more_wait_in_threads_than_have_a_place(
-    app: Flask, pool: ThreadPoolExecutor, store: Store, monkeypatch: pytest.MonkeyPatch
+    callers: Callers, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.add_orders([1])
-    threads = HeldThreads(pool)
-    monkeypatch.setattr("service.ordering.POOL_TIMEOUT", 0.05)
-    ordering = Ordering(runtime(app).database, threads, places=1)
-    first = pool.submit(ordering.status, 1)
-    wait_until(lambda: ordering._statuses._sent, SECONDS, "the first batch")
+    monkeypatch.setattr(ordering, "POOL_TIMEOUT", 0.05)
+    made, threads = callers.ordering(places=1)
+    first = callers.call(made, looking_up(1))
     with pytest.raises(DatabaseStalled):
-        ordering.status(1)
+        made.status(1)
     threads.let_go()
     assert first.result(SECONDS) == "Pending"
-    assert ordering.status(1) == "Pending"
-
-
-@pytest.mark.slow
-def test_a_stop_during_batches_answers_or_stores_nothing(
-    tmp_path: Path, url: str, store: Store
-) -> None:
-    with Server(tmp_path, url, WEB_CONCURRENCY=2, PROCESSOR_THREADS=0) as server:
-        server.start()
-        with Load(server.client, threads=24) as load:
-            load.wait_for_more(300)
-            assert server.stop() == 0
-            stored = set(store.statuses())
-            # They go on to post: to the same service, started anew.
-            server.start()
-            load.wait_for_more(50)
-            load.stop()
-        assert load.accepted <= set(store.statuses())
-        assert len(stored) >= 300
-        assert not load.problems
-        assert load.statuses[500] == 0
-        assert "Traceback" not in server.log
+    assert made.status(1) == "Pending"
