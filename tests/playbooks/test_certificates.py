@@ -39,7 +39,7 @@ def told(cases: Cases, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
     issuer, stranger = authority.make(), authority.make()
     leaf, key = issuer.issue(GOOD_FOR)
     ended, other = stranger.issue([NAME], days=0)
-    chain = file("chain.pem", leaf + issuer.certificate_pem)
+    chain, alone = file("chain.pem", leaf + issuer.certificate_pem), file("leaf.pem", leaf)
     chain_key, other_key = file("key.pem", key), file("other.pem", other)
     nonsense = file("nonsense.pem", b"nonsense")
     settings = {
@@ -49,11 +49,11 @@ def told(cases: Cases, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
         "no-key": {"tls_certificate": chain},
         "no-file": own(str(folder / "gone.pem"), chain_key),
         "no-chain": own(nonsense, chain_key),
-        "nonsense-key": own(chain, nonsense),
-        "other-key": own(chain, other_key),
+        "nonsense-key": own(alone, nonsense),
+        "other-key": own(alone, other_key),
         "order": own(file("order.pem", leaf + ended), chain_key),
         "ended": own(file("ended.pem", ended), other_key),
-        "uncovered": own(chain, chain_key, NAME, "a.orders.example.com", "a.b.shop.example"),
+        "uncovered": own(alone, chain_key, NAME, "a.orders.example.com", "a.b.shop.example"),
     }
     return cases.run(CHECKS, settings, "--skip-tags", "always")
 
