@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import pymysql
@@ -149,6 +149,15 @@ class MySQLServer:
     def unpause(self) -> None:
         """End a pause."""
         docker("unpause", self.name)
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Refuse the application's writes meanwhile, as a replica does."""
+        self.query("SET GLOBAL read_only = ON")
+        try:
+            yield
+        finally:
+            self.query("SET GLOBAL read_only = OFF")
 
     def stop(self) -> None:
         """Shut the server down in good order."""
