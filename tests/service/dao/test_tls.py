@@ -1,4 +1,4 @@
-"""`?ssl_ca=` in `DATABASE_URL`: MySQL has to show a certificate of that authority."""
+"""TLS to MySQL: on where it is asked for, and with `?ssl_ca=` to a server that can prove itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 import authority
 import pytest
 from click.testing import Result
+from sqlalchemy import text
 
 from service import create_app
 from service.config import Settings
+from service.database import Database
+from tests.support.databases import settings_for
 from tests.support.docker import docker
 from tests.support.mysql_server import MySQLServer
 
@@ -43,6 +46,17 @@ def assert_refused(result: Result) -> None:
     assert result.exit_code == 1
     assert "CERTIFICATE_VERIFY_FAILED" in result.stderr
     assert result.stderr.count("\n") == 1, result.stderr
+
+
+@pytest.mark.parametrize("chosen", ["", "?ssl_disabled=false"])
+def test_a_connection_inside_the_host_is_encrypted_when_asked_only(
+    mysql_url: str, chosen: str
+) -> None:
+    opened = Database.open(settings_for(mysql_url + chosen).database_url, 1)
+    cipher = text("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+    with opened.connect() as connection:
+        assert bool(connection.execute(cipher).one()[1]) == bool(chosen)
+    opened.engine.dispose()
 
 
 def test_its_own_authority_is_taken(mysql_url: str, own_ca: Path) -> None:
