@@ -15,7 +15,7 @@ from tests.support.remote_host import RemoteHost
 # For how long a switch is watched, and how long an order may take: long enough to be cut off.
 SETTINGS = {"bake_seconds": 3, "simulate_max_milliseconds": 1000}
 
-NewHost = Callable[[], RemoteHost]
+NewHost = Callable[..., RemoteHost]
 
 
 @pytest.fixture(scope="session")
@@ -27,11 +27,11 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture(scope="session")
 def new_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewHost]:
-    """Boots hosts that are removed when the session ends."""
+    """Boots hosts that are removed when the session ends; `new_host(**names)` knows these names."""
     with ExitStack() as stack:
 
-        def boot() -> RemoteHost:
-            host = RemoteHost(tmp_path_factory.mktemp("host"))
+        def boot(**names: str) -> RemoteHost:
+            host = RemoteHost(tmp_path_factory.mktemp("host"), **names)
             stack.callback(host.close)
             return host.boot()
 
@@ -46,8 +46,8 @@ def deployment(
     registry: Registry,
 ) -> Deployment:
     """A bare host after its first deployment; what the tests do to it they undo, or go on from."""
-    host, checkout = new_host(), new_checkout()
-    registry.introduce(host)
+    host, checkout = new_host(**{registry.name: registry.address}), new_checkout()
+    registry.trusted_by(host)
     mirrors = {"docker_registry_mirrors": [registry.url]}
     node = new_control_node(checkout, host, **SETTINGS, **mirrors)
     deployed = Deployment(host, checkout, node)

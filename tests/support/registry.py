@@ -31,7 +31,7 @@ http:
 class Registry:
     """A container that only this machine and its containers reach, filled anew at each start."""
 
-    url = f"https://{NAME}:{PORT}"
+    name, url = NAME, f"https://{NAME}:{PORT}"
 
     def __enter__(self) -> Self:
         self._authority = authority.make()
@@ -53,10 +53,9 @@ class Registry:
     def __exit__(self, *_: object) -> None:
         docker("rm", "--force", "--volumes", self._container)
 
-    def introduce(self, host: RemoteHost) -> None:
-        """Have a host know the registry's name and its authority, as that of a private mirror."""
+    def trusted_by(self, host: RemoteHost) -> None:
+        """Have a host trust the registry's authority, as that of a private mirror."""
         pem = self._authority.certificate_pem.decode()
-        host.inside(f"echo {self.address} {NAME} >>/etc/hosts")
         host.inside(f"echo '{pem}' >/usr/local/share/ca-certificates/registry.crt")
         host.inside("update-ca-certificates >/dev/null 2>&1")
 

@@ -8,6 +8,7 @@ import secrets
 import shlex
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -41,9 +42,10 @@ ATTEMPTS = 20
 class RemoteHost:
     """One host on a loopback address of its own, with the standard ports."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **names: str) -> None:
+        """Have a folder for its keys, and the names that it knows besides DNS, each an address."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder, self.names = folder, names
         self.name = f"orders-host-{secrets.token_hex(4)}"
         self.key = folder / f"{self.name}.key"
         self.known_hosts = folder / f"{self.name}.known_hosts"
@@ -55,7 +57,7 @@ class RemoteHost:
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", self.key],
             check=True,
         )
-        self.address = _run_container(self.name)
+        self.address = _run_container(self.name, self.names)
         authorized_keys = f"/home/{USER}/.ssh/authorized_keys"
         docker("cp", f"{self.key}.pub", f"{self.name}:{authorized_keys}")
         self.inside(f"chown {USER}: {authorized_keys} && chmod 600 {authorized_keys}")
@@ -177,7 +179,7 @@ class RemoteHost:
         )
 
 
-def _run_container(name: str) -> str:
+def _run_container(name: str, names: Mapping[str, str]) -> str:
     """Start a host's container and return its address: the engine tells which one is free."""
     problem = ""
     for _ in range(ATTEMPTS):
@@ -188,6 +190,7 @@ def _run_container(name: str) -> str:
             + [f"--cap-add={capability}" for capability in _capabilities()]
             + [f"--security-opt={option}" for option in UNCONFINED]
             + ["--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs=/run", "--tmpfs=/run/lock"]
+            + [f"--add-host={known}:{its}" for known, its in names.items()]
             + ["--env=container=docker", *published, IMAGE, "/sbin/init"]
             + ([] if _control_groups_v2() else list(LEGACY_CONTROL_GROUPS)),
             capture_output=True,
