@@ -39,6 +39,8 @@ BAD_FIELDS = [
     ("item_ids", "{}"),
     ("total_amount", "-0.01"),
     ("total_amount", "0.001"),
+    # As a float it would be a whole number of cents.
+    ("total_amount", "150.7500000000000000000000000000001"),
     ("total_amount", "10000000000"),
     ("total_amount", "1e999"),
     ("total_amount", "1e-400"),
