@@ -1,15 +1,13 @@
-"""nginx's own errors are JSON, too, whatever a client sends and whatever is away."""
+"""nginx's own errors are JSON, too, whatever a client sends."""
 
 from __future__ import annotations
 
 import json
 import socket
 import ssl
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.databases import order_body
 from tests.support.ports import HOST
 from tests.support.stack import Stack, StackClient
 
@@ -81,19 +79,3 @@ def test_bodies_may_have_one_mebibyte(stack: Stack, client: StackClient) -> None
 def test_unknown_paths(client: StackClient) -> None:
     answer = client.get("/no/such/path")
     assert (answer.status, list(answer.json())) == (404, ["error"])
-
-
-@pytest.fixture
-def without_app(stack: Stack) -> Iterator[None]:
-    stack.compose("stop", "app")
-    yield
-    stack.compose("start", "app")
-    stack.wait_healthy("app")
-
-
-@pytest.mark.usefixtures("without_app")
-def test_a_stopped_service(client: StackClient) -> None:
-    for answer in (client.get("/ping"), client.post(order_body(1)), client.get("/orders/1")):
-        assert answer.status == 503
-        assert answer.headers["Retry-After"] == "1"
-        assert list(answer.json()) == ["error"]

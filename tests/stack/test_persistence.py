@@ -1,27 +1,22 @@
-"""Starting again, and going down and up, keep everything."""
+"""Starting again, and going down and up, keep everything; and a dump has all of it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+import shlex
 from typing import Any
 
-import pytest
-
 from tests.support.databases import order_body
-from tests.support.stack import ONE_SHOTS, SERVERS, Stack, running_stack
+from tests.support.polling import wait_until
+from tests.support.service_process import REPOSITORY
+from tests.support.stack import ONE_SHOTS, ORDER_IDS, SERVERS, Stack
 
 KEPT = (
     ("mysql", "/run/secrets"),
     ("app", "/run/secrets"),
     ("nginx", "/etc/nginx/certificates"),
 )
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("checkout")) as started:
-        yield started
 
 
 def fingerprints(stack: Stack) -> dict[str, str]:
@@ -32,25 +27,57 @@ def fingerprints(stack: Stack) -> dict[str, str]:
 
 
 def processes(stack: Stack) -> dict[str, Any]:
-    containers = {name: stack.inspect(stack.containers(name)[0]) for name in SERVERS}
+    containers = {name: stack.inspect(name) for name in SERVERS}
     return {name: (one["Id"], one["State"]["StartedAt"]) for name, one in containers.items()}
 
 
+def transactions(stack: Stack) -> str:
+    """Return which transactions the database has seen."""
+    return stack.query("SELECT @@gtid_executed").stdout
+
+
+def post(stack: Stack) -> int:
+    """Post an order, and wait until nothing is to be done any more."""
+    order_id = next(ORDER_IDS)
+    client = stack.client()
+    assert client.post(order_body(order_id)).status == 201
+
+    def idle() -> bool:
+        figures = client.get("/metrics").json()
+        return bool(figures["completed_orders"] == figures["total_orders"])
+
+    wait_until(idle, 60, "the end of all orders", every=0.2)
+    return order_id
+
+
+def test_a_dump_as_documented_has_every_order(stack: Stack) -> None:
+    order_id = post(stack)
+    readme = (REPOSITORY / "README.md").read_text()
+    documented = re.findall(r"`docker compose (exec mysql mysqldump .*?)`", readme)
+    assert len(documented) == 1
+    dump = stack.try_compose(*shlex.split(documented[0]))
+    assert (dump.returncode, dump.stderr) == (0, "")
+    for table in ("alembic_version", "idempotency_keys", "order_totals", "orders"):
+        assert f"CREATE TABLE `{table}`" in dump.stdout
+    assert f",{order_id}," in dump.stdout
+    assert "-- Dump completed" in dump.stdout
+
+
 def test_a_second_up_changes_nothing(stack: Stack) -> None:
-    stack.client().post(order_body(1))
-    before = fingerprints(stack), processes(stack)
+    post(stack)
+    before = fingerprints(stack), processes(stack), transactions(stack)
     stack.up()
-    assert (fingerprints(stack), processes(stack)) == before
+    assert (fingerprints(stack), processes(stack), transactions(stack)) == before
     for name in ONE_SHOTS:
-        assert stack.inspect(stack.containers(name)[0])["State"]["ExitCode"] == 0
+        assert stack.inspect(name)["State"]["ExitCode"] == 0
 
 
 def test_down_and_up_keep_data_secrets_and_certificate(stack: Stack) -> None:
-    stack.client().post(order_body(2))
+    order_id = post(stack)
     before = fingerprints(stack)
     stack.down()
     assert not stack.containers("app")
     stack.up()
     assert fingerprints(stack) == before
-    assert stack.client().get("/orders/2").status == 200
-    assert stack.client().post(order_body(2)).status == 409
+    assert stack.client().get(f"/orders/{order_id}").status == 200
+    assert stack.client().post(order_body(order_id)).status == 409

@@ -6,7 +6,8 @@ import os
 import subprocess
 from collections.abc import Mapping
 
-SECONDS = 120.0
+# Generous, and under pytest's own limit, which would not say what hangs.
+SECONDS = 240.0
 
 
 class DockerError(Exception):

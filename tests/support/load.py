@@ -31,6 +31,7 @@ class Load:
         self._deadline = time.monotonic() + LONGEST
         self._lock = threading.Lock()
         self._next_id = first_id
+        self._last_id = first_id + MOST_ORDERS
         self.accepted: set[int] = set()
         self.statuses: Counter[int | str] = Counter()
         self.problems: list[str] = []
@@ -61,7 +62,7 @@ class Load:
             with self._lock:
                 order_id = self._next_id
                 self._next_id += 1
-            if order_id > MOST_ORDERS:
+            if order_id > self._last_id:
                 return
             self._post_until_answered(order_id)
             time.sleep(self._pause)

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from tests.support.docker import docker
 from tests.support.polling import wait_until
-from tests.support.stack import StackClient, docker
+from tests.support.stack import StackClient
 
 IMAGE = "order-service-lab/host:trixie"
 USER = "admin"

@@ -137,6 +137,19 @@ def test_the_development_password_makes_no_public_service_a_development_one(
     assert volumes.read("service/app_env") == "production"
 
 
+def test_a_made_password_stays_when_the_service_is_private_again(volumes: Volumes) -> None:
+    made = volumes.read("service/auth_password")
+    volumes.make(address="127.0.0.1")
+    assert volumes.read("service/auth_password") == made
+    assert volumes.read("service/app_env") == "production"
+
+
+def test_an_address_that_is_none_is_refused(volumes: Volumes) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        volumes.make(address="here")
+    assert "BIND_ADDRESS: 'here' is not allowed; expected" in refused.value.stderr
+
+
 def test_the_databases_passwords_are_prepared_and_then_used(volumes: Volumes) -> None:
     old = volumes.passwords()
     volumes.make("--prepare-database")
