@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import backup_offsite
@@ -22,10 +21,10 @@ from backup_full import take
 from backup_retention import expired_backups, expired_copies
 from backup_settings import BackupError, Settings, load
 from backup_store import Store
-from host import CommandError, now, say
+from host import RUN, CommandError, now, say
 from mysql_session import Server
 
-LOCK = Path(os.environ.get("BACKUP_LOCK", "/run/lock/order-service-backup.lock"))
+LOCK = RUN / "lock" / "order-service-backup.lock"
 LOCK_SECONDS = 1800
 # MySQL may be restarting when a timer fires.
 RESTART_SECONDS = 30

@@ -7,14 +7,22 @@ passwords"), lets everyone change over, and ends the first one.
 
 from __future__ import annotations
 
+import subprocess
 import time
+from collections.abc import Iterable
 
 from host import CommandError, try_run
 
 CONTAINER = "order-service-mysql-1"
 ACCOUNTS = ("migrator", "service", "backup", "root")
-SECRETS = "/run/secrets"
 START_SECONDS = 60
+# One command for all of them: each takes a while to begin.
+_LOG_IN = """for account; do
+  said=$(mysql --defaults-extra-file="/run/secrets/$account.cnf" --execute="DO 1" 2>&1) ||
+    echo "$account $(echo "$said" | tr "\\n" " ")"
+done"""
+_RUN_AS_ROOT = """cd /run/secrets && statements=$(cat "$@") &&
+  echo "$statements" | mysql --defaults-extra-file=root.cnf"""
 
 
 def is_running() -> bool:
@@ -30,9 +38,9 @@ def wait() -> None:
         CommandError: it does not.
     """
     deadline = time.monotonic() + START_SECONDS
-    while (problem := login_problem("root")) is not None:
+    while problems := login_problems(["root"]):
         if time.monotonic() > deadline:
-            raise CommandError(f"MySQL does not answer: {problem}")
+            raise CommandError(f"MySQL does not answer: {problems['root']}")
         time.sleep(0.5)
 
 
@@ -43,9 +51,7 @@ def apply() -> None:
         CommandError: the server refuses, or a password does not work after it.
     """
     _as_root("users.live.sql")
-    for account in ACCOUNTS:
-        if (problem := login_problem(account)) is not None:
-            raise CommandError(f"MySQL's account {account!r} cannot log in: {problem}")
+    _check_logins(ACCOUNTS)
 
 
 def accept_next() -> None:
@@ -54,12 +60,11 @@ def accept_next() -> None:
     Raises:
         CommandError: the server refuses, or a prepared password does not work after it.
     """
-    for account in ACCOUNTS:
-        # Done twice it would end the present password, which everyone still uses.
-        if login_problem(f"{account}.next") is not None:
-            _as_root(f"{account}.next.sql")
-            if (problem := login_problem(f"{account}.next")) is not None:
-                raise CommandError(f"MySQL's account {account!r} cannot log in: {problem}")
+    prepared = [f"{account}.next" for account in ACCOUNTS]
+    # Done twice it would end the present password, which everyone still uses.
+    if refused := login_problems(prepared):
+        _as_root(*(f"{account}.sql" for account in refused))
+        _check_logins(refused)
 
 
 def discard_former() -> None:
@@ -71,19 +76,27 @@ def discard_former() -> None:
     _as_root("discard.sql")
 
 
-def login_problem(account: str) -> str | None:
-    """Try an account's options file; return what MySQL says against it, or None."""
-    return _mysql(account, "/dev/stdin", "DO 1;")
+def login_problems(accounts: Iterable[str]) -> dict[str, str]:
+    """Try the accounts' options files; return what MySQL says against those that it refuses."""
+    accounts = list(accounts)
+    done = _inside(_LOG_IN, *accounts)
+    if done.returncode != 0:
+        return dict.fromkeys(accounts, done.stderr.strip())
+    said = (line.partition(" ") for line in done.stdout.splitlines())
+    return {account: problem.strip() for account, _, problem in said}
 
 
-def _as_root(statements: str) -> None:
-    if (problem := _mysql("root", f"{SECRETS}/{statements}")) is not None:
-        raise CommandError(f"MySQL refuses {statements}: {problem}")
+def _check_logins(accounts: Iterable[str]) -> None:
+    for account, problem in login_problems(accounts).items():
+        raise CommandError(f"MySQL's account {account!r} cannot log in: {problem}")
 
 
-def _mysql(account: str, statements: str, text: str = "") -> str | None:
-    """Run the statements in a file of the container; return what is wrong, or None."""
-    client = ("sh", "-c", 'exec mysql --defaults-extra-file="$0" <"$1"')
-    given = (f"{SECRETS}/{account}.cnf", statements)
-    done = try_run(["docker", "exec", "--interactive", CONTAINER, *client, *given], text=text)
-    return None if done.returncode == 0 else done.stderr.strip()
+def _as_root(*files: str) -> None:
+    """Run the statements in files of the container."""
+    done = _inside(_RUN_AS_ROOT, *files)
+    if done.returncode != 0:
+        raise CommandError(f"MySQL refuses {' and '.join(files)}: {done.stderr.strip()}")
+
+
+def _inside(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return try_run(["docker", "exec", CONTAINER, "sh", "-c", script, "sh", *arguments])

@@ -24,6 +24,8 @@ UNDER_WAY = STATE / "rollout.flock"
 CERTIFICATES = ROOT / "certificates"
 UPSTREAM = ROOT / "upstream" / "server.conf"
 SETTINGS = Path(os.environ.get("ORDER_SERVICE_SETTINGS", "/etc/order-service"))
+# In memory, and gone with a restart.
+RUN = Path(os.environ.get("ORDER_SERVICE_RUN", "/run"))
 DEFAULT_SECONDS = 120
 
 

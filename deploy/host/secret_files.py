@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from host import RELEASES, STACK, CommandError, run
+from host import RELEASES, RUN, STACK, CommandError, run
 
 VOLUME = "order-service_service-secrets"
 MYSQL_VOLUME = "order-service_mysql-secrets"
 MAKE_SECRETS = ("python", "deploy/make_secrets.py")
-MEMORY = Path("/run/order-service-secrets")
+MEMORY = RUN / "order-service-secrets"
 SECONDS = 120
 
 

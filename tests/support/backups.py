@@ -10,12 +10,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from tests.support.databases import migrate
+from tests.support.database_host import DatabaseHost
 from tests.support.mysql_server import MySQLServer
 from tests.support.service_process import REPOSITORY
 
@@ -30,23 +28,26 @@ ORDER = (
 class BackupHost:
     """A folder in the place of the host's, and the programs working on it."""
 
-    def __init__(self, server: MySQLServer, folder: Path, **settings: object) -> None:
-        self.server = server
-        self.store = folder / "store"
+    def __init__(self, database: DatabaseHost, folder: Path) -> None:
+        self.database, self.server = database, database.server
         self.folder = folder
-        self.configure(**settings)
+        self.store = folder / "store"
+        self.settings = folder / "settings" / "backup.json"
+        for name in ("settings", "run/lock"):
+            (folder / name).mkdir(parents=True)
+        self.configure()
 
     def configure(self, **settings: object) -> None:
         """Write the settings' file anew."""
         base = {"container": self.server.name, "directory": str(self.store), "reserve_megabytes": 1}
-        (self.folder / "backup.json").write_text(json.dumps(base | settings))
+        self.settings.write_text(json.dumps(base | settings))
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of the programs, whatever comes of it."""
         environment = {
-            "ORDER_SERVICE_SETTINGS": str(self.folder),
-            "ORDER_SERVICE_ROOT": str(self.folder / "root"),
-            "BACKUP_LOCK": str(self.folder / "lock"),
+            "ORDER_SERVICE_SETTINGS": str(self.folder / "settings"),
+            "ORDER_SERVICE_ROOT": str(self.folder),
+            "ORDER_SERVICE_RUN": str(self.folder / "run"),
         }
         return subprocess.run(
             [sys.executable, PROGRAMS / f"{program}.py", *arguments],
@@ -69,46 +70,27 @@ class BackupHost:
         manifest: dict[str, Any] = json.loads(self.must("backup", "full", "manual"))
         return manifest
 
-    def restore(self, *arguments: str) -> dict[str, Any]:
-        """Restore and return the report."""
-        report: dict[str, Any] = json.loads(self.must("restore", *arguments))
-        return report
+    def refused(self, program: str, *arguments: str) -> str:
+        """Run one of the programs, which must fail, and return the line that it says then."""
+        done = self.run(program, *arguments)
+        assert done.returncode == 1, done.stdout
+        assert "Traceback" not in done.stderr
+        return done.stderr
 
     def state(self, what: str) -> dict[str, Any]:
         """Return how the last backup, binlog copy or drill ended."""
         state: dict[str, Any] = json.loads((self.store / f"last-{what}.json").read_text())
         return state
 
-    def orders(self) -> int:
-        """Return the number of live orders."""
-        return int(self.server.query("SELECT COUNT(*) FROM orders.orders")[0][0])
+    def orders(self, user_id: int = 7) -> int:
+        """Return the number of live orders of a user's."""
+        count = "SELECT COUNT(*) FROM orders.orders WHERE user_id = %s"
+        return int(self.server.query(count, [user_id])[0][0])
 
-
-def prepare(server: MySQLServer) -> None:
-    """Give the server what the stack's has: the schema, the accounts and their files."""
-    users = _module(REPOSITORY / "deploy" / "secrets" / "users.py")
-    for statement in users.users_sql(dict.fromkeys(users.NAMES, server.password)).splitlines():
-        server.query(statement)
-    migrate(server.url("orders").replace("//orders:", "//migrator:"))
-    cnf = f"[client]\nuser=backup\npassword={server.password}\nhost=127.0.0.1\nprotocol=tcp\n"
-    for name, text in (("backup.cnf", cnf), ("root_password", server.root_password)):
-        put = f"mkdir -p /run/secrets && cat > /run/secrets/{name}"
-        subprocess.run(
-            ["docker", "exec", "--interactive", "--user=root", server.name, "sh", "-c", put],
-            check=True,
-            input=text,
-            text=True,
-            timeout=30,
-        )
-
-
-def _module(path: Path) -> ModuleType:
-    spec = spec_from_file_location(path.stem, path)
-    assert spec, path
-    assert spec.loader, path
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    def post(self, *order_ids: int) -> None:
+        """Store orders."""
+        for order_id in order_ids:
+            self.server.query(ORDER, [order_id])
 
 
 class Writer:
@@ -122,22 +104,19 @@ class Writer:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        connection = self._server._connect("root", self._server.root_password, read_timeout=60)
-        with connection, connection.cursor() as cursor:
+        with self._server.connect() as connection, connection.cursor() as cursor:
             for order_id in range(self._first_id, self._first_id + MOST_ROWS):
                 cursor.execute(ORDER, [order_id])
                 self.acknowledged.append((order_id, datetime.now(UTC)))
                 if self._stopping.wait(0.002):
                     return
 
-
-@contextmanager
-def writing(server: MySQLServer, first_id: int) -> Iterator[Writer]:
-    """Write meanwhile."""
-    writer = Writer(server, first_id)
-    writer._thread.start()
-    try:
-        yield writer
-    finally:
-        writer._stopping.set()
-        writer._thread.join(60)
+    @contextmanager
+    def at_work(self) -> Iterator[Writer]:
+        """Write meanwhile."""
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._stopping.set()
+            self._thread.join(60)

@@ -26,6 +26,7 @@ def add_backup(
     manifest |= {"id": name, "kind": kind, "server_uuid": server, "host": f"host-{server[:2]}"}
     manifest |= {"tables": {"orders": {"rows": orders, "checksum": "0"}}}
     manifest |= {"binlog": {"file": f"binlog.{log:06}", "position": 4}}
+    manifest |= {"file": "orders.sql.zst", "bytes": 0}
     (folder / name / "manifest.json").write_text(json.dumps(manifest))
     (folder / name / "orders.sql.zst").touch()
 

@@ -1,0 +1,34 @@
+"""The drill, as its timer runs it, and what it and restores refuse before anything is begun."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.backups import BackupHost
+from tests.support.docker import docker
+
+pytestmark = pytest.mark.mysql
+
+
+def test_the_drill_notes_its_outcome_and_leaves_no_server(host: BackupHost) -> None:
+    manifest = host.backup()
+    host.must("restore", "drill")
+    assert host.state("drill") | {"outcome": "ok", "id": manifest["id"]} == host.state("drill")
+    assert "order-service-scratch" not in docker("ps", "--all", "--format={{.Names}}").split()
+
+
+def test_a_damaged_backup_is_refused_before_anything_is_touched(host: BackupHost) -> None:
+    host.post(1)
+    manifest = host.backup()
+    dump = host.store / manifest["id"] / manifest["file"]
+    content = bytearray(dump.read_bytes())
+    content[len(content) // 2] ^= 1
+    dump.write_bytes(content)
+    for program in ("live", "drill"):
+        said = host.refused("restore", program)
+        assert f"{dump} is damaged" in said
+        assert "use another backup" in said
+    assert host.orders() == 1
+    state = host.state("drill")
+    assert state["outcome"] == "failed"
+    assert "damaged" in state["error"]

@@ -1,0 +1,205 @@
+"""Restores on real MySQL: on trial, in the place of the live data, and back again.
+
+They run in this process, so that one scratch server does for all of them; test_drill.py has the
+program that starts one of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import backup_settings
+import pytest
+import restore
+import scratch_mysql
+from backup_settings import BackupError, Settings
+from scratch_mysql import Scratch
+
+from tests.support.backups import BackupHost, Writer
+from tests.support.database_host import DatabaseHost
+from tests.support.fake_host import relocate
+from tests.support.polling import wait_until
+
+pytestmark = pytest.mark.mysql
+
+
+@pytest.fixture(scope="module")
+def scratch_server(database: DatabaseHost) -> Iterator[None]:
+    """The server that each restore gets, as if it had been started for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Another run of these tests, or a drill, has one by the usual name.
+        patch.setattr(scratch_mysql, "NAME", f"{scratch_mysql.NAME}-of-{database.server.name}")
+        with scratch_mysql.scratch(Settings(Path("/"), container=database.server.name)):
+            yield
+
+
+@contextmanager
+def borrowed(settings: Settings) -> Iterator[Scratch]:
+    """Lend the scratch server, and have it empty again afterwards."""
+    scratch = Scratch(settings)
+    try:
+        yield scratch
+    finally:
+        for statement in ("STOP REPLICA", "RESET REPLICA ALL", "DROP DATABASE IF EXISTS orders"):
+            scratch.server.query(statement)
+
+
+class Restores:
+    """restore.py, called with its command line."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> dict[str, Any]:
+        """Restore, and return the report."""
+        self._capsys.readouterr()
+        restore.main(list(arguments))
+        report: dict[str, Any] = json.loads(self._capsys.readouterr().out)
+        return report
+
+    def listed(self, store: Path) -> list[list[str]]:
+        """Return what `list` says, line by line."""
+        restore.main(["list", "--store", str(store)])
+        return [line.split("  ") for line in self._capsys.readouterr().out.splitlines()]
+
+
+@pytest.fixture
+def restores(
+    host: BackupHost,
+    scratch_server: None,  # noqa: ARG001 - it is borrowed
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Restores:
+    relocate(monkeypatch, host.folder)
+    monkeypatch.setattr(restore, "load", lambda: backup_settings.load(host.settings))
+    monkeypatch.setattr(restore, "scratch", borrowed)
+    monkeypatch.setattr("restore.os.umask", lambda _: 0)
+    return Restores(capsys)
+
+
+def test_a_backup_under_writes_is_of_one_moment_and_restores_to_what_it_recorded(
+    host: BackupHost, restores: Restores
+) -> None:
+    with Writer(host.server, 1).at_work() as writer:
+        wait_until(lambda: len(writer.acknowledged) > 100, 60, "writes before the backup")
+        manifest = host.backup()
+        written = len(writer.acknowledged)
+        wait_until(lambda: len(writer.acknowledged) > written, 60, "writes after it")
+    rows = manifest["tables"]["orders"]["rows"]
+    assert 100 <= rows < len(writer.acknowledged)
+    report = restores("scratch")
+    assert (report["backup"], report["until"]) == (manifest["id"], None)
+    assert report["tables"] == manifest["tables"]
+    # On trial: the live orders are all there.
+    assert host.orders() == len(writer.acknowledged)
+    (line,) = restores.listed(host.store)
+    assert line[:2] == [manifest["id"], "manual"]
+
+
+def test_a_folder_of_backups_is_restored_to_the_named_second(
+    host: BackupHost, restores: Restores, tmp_path: Path
+) -> None:
+    """From elsewhere: nothing of this host's own is asked for it."""
+    host.backup()
+    with Writer(host.server, 1).at_work() as writer:
+        started = datetime.now(UTC)
+        wait_until(lambda: datetime.now(UTC) > started + timedelta(seconds=2.5), 10)
+    host.must("backup", "binlog")
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(host.store, elsewhere)
+    until = (started + timedelta(seconds=2)).replace(microsecond=0)
+    named = f"{until:%Y-%m-%d %H:%M:%S}"
+    report = restores("scratch", "--store", str(elsewhere), "--until", named)
+    restored = report["tables"]["orders"]["rows"]
+    # A commit is acknowledged after it happened: at most the one on its way may differ.
+    acknowledged = sum(1 for _, moment in writer.acknowledged if moment < until)
+    assert restored - acknowledged in (0, 1)
+    assert 0 < restored < len(writer.acknowledged)
+    assert datetime.fromisoformat(report["last_replayed_commit"]) < until
+    assert host.orders() == len(writer.acknowledged)
+
+
+def test_a_dropped_table_comes_back_with_every_order_and_a_restore_can_be_undone(
+    host: BackupHost, restores: Restores
+) -> None:
+    with Writer(host.server, 1).at_work() as writer:
+        wait_until(lambda: len(writer.acknowledged) > 20, 60)
+        first = host.backup()
+        wait_until(lambda: len(writer.acknowledged) > 200, 60)
+    written = len(writer.acknowledged)
+    now = datetime.now(UTC)
+    wait_until(lambda: datetime.now(UTC) > now + timedelta(seconds=1.1), 10, "the next second")
+    host.server.query("DROP TABLE orders.orders")
+    until = now + timedelta(seconds=1)
+    report = restores("live", "--until", f"{until:%Y-%m-%d %H:%M:%S}")
+    assert host.orders() == written
+    assert report["tables"]["orders"]["rows"] == written
+    assert "orders" not in report["replaced"]
+    assert host.server.query("SHOW DATABASES LIKE 'orders\\_%%'", []) == []
+
+    # An older backup, by its name; and back to what that has replaced, new orders included.
+    host.post(999_999)
+    host.server.query("UPDATE orders.orders SET user_id = 8")
+    report = restores("live", "--backup", first["id"])
+    assert host.orders() == first["tables"]["orders"]["rows"] < written
+    assert host.orders(user_id=8) == 0
+    undone = restores("live", "--backup", report["backup_of_what_was_replaced"])
+    assert host.orders(user_id=8) == written + 1
+    assert undone["tables"] == report["replaced"]
+
+    # The binary log passes over the restores, from a backup before them.
+    again = restores("scratch", "--backup", first["id"], "--until", "latest")
+    assert again["tables"] == undone["tables"]
+
+
+def test_a_restore_that_was_cut_off_has_to_be_looked_at(
+    host: BackupHost, restores: Restores
+) -> None:
+    """And data that cannot be backed up any more are replaced only where that is said."""
+    host.post(1, 2, 3)
+    manifest = host.backup()
+    host.server.query("CREATE DATABASE orders_replaced")
+    host.server.query("CREATE TABLE orders_replaced.orders (order_id INT PRIMARY KEY)")
+    try:
+        with pytest.raises(BackupError, match="an earlier restore left tables in the schema"):
+            restores("live")
+        # Nothing has been done by then.
+        assert [path.name for path in host.store.glob("20*")] == [manifest["id"]]
+    finally:
+        host.server.query("DROP DATABASE orders_replaced")
+    host.server.query("DROP DATABASE orders")
+    with pytest.raises(BackupError, match=r"mysqldump: .*Unknown database"):
+        restores("live")
+    report = restores("live", "--no-backup")
+    assert report["backup_of_what_was_replaced"] is None
+    assert host.orders() == 3
+
+
+def test_an_encrypted_backup_needs_its_key_and_restores_with_it(
+    host: BackupHost, restores: Restores
+) -> None:
+    key = host.folder / "key.txt"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    public = subprocess.run(
+        ["age-keygen", "-y", key], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    host.configure(public_key=public)
+    manifest = host.backup()
+    host.post(1)
+    dump = host.store / manifest["id"] / manifest["file"]
+    assert dump.read_bytes().startswith(b"age-encryption.org/v1")
+    assert "restore_identity_file" in host.refused("restore", "live")
+    report = restores("scratch", "--until", "latest", "--identity", str(key))
+    assert report["tables"]["orders"]["rows"] == 1
+    # The host has no key: a drill compares the files, and restores a dump of this moment.
+    host.post(2)
+    assert restores("drill") | {"outcome": "ok", "id": manifest["id"]} == host.state("drill")
+    before = sum(table["rows"] for table in manifest["tables"].values())
+    assert host.state("drill")["rows"] == before + 2
