@@ -40,6 +40,7 @@ WRONG: dict[str, Any] = {
     "docker_registry_mirrors": ["mirror.example.com"],
     "order_handler": "a function",
 }
+SECRET = "brought along by the operator"
 REMEDY = "pip install --require-hashes -r requirements-deploy.txt"
 # A host that lets Ansible in: this machine, with stand-ins for what the checks ask.
 HERE = {"ansible_connection": "local", "ansible_become": False}
@@ -53,7 +54,12 @@ PROGRAMS = {
 }
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "types": (
-        {"web_threads": "many", "plain_http": "yes", "extra_open_ports": [{"sources": []}]},
+        {
+            "web_threads": "many",
+            "plain_http": "yes",
+            "extra_open_ports": [{"sources": []}],
+            "api_password": SECRET,
+        },
         [
             "'web_threads' is of type str and we were unable to convert to int",
             "plain_http must be one of: redirect, serve, got: yes",
@@ -85,7 +91,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"image_archives": ["/nowhere/images.tar"]},
         ["/nowhere/images.tar, which is not a readable file"],
     ),
-    "login-by-password": (HERE | {"ansible_password": "hunter2"}, ["logs in with a password"]),
+    "login-by-password": (HERE | {"ansible_password": SECRET}, ["logs in with a password"]),
     "no-root": (
         {"ansible_connection": "local", "ansible_become_exe": "/bin/false"},
         ["cannot become root on no-root", "Allow sudo without a password"],
@@ -126,12 +132,12 @@ def of_the_manual(folder: Path) -> dict[str, Any]:
     own = {
         "image_archives": [str(folder / "images.tar")],
         "image_digest": f"sha256:{'0' * 64}",
-        "vault_api_password": "brought along by the operator",
-        "vault_webhook_secret": "brought along by the operator",
+        "vault_api_password": SECRET,
+        "vault_webhook_secret": SECRET,
         "ansible_user": "admin",
         # A variable of the user's own, and where the manual puts a password.
         "my_registry": "registry.example.com",
-        "vault_image_registry_password": "brought along by the operator",
+        "vault_image_registry_password": SECRET,
         "image_registry_password": "{{ vault_image_registry_password }}",
     }
     return settings | own
@@ -157,7 +163,9 @@ def told(
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PATH", str(programs), prepend=os.pathsep)
         environment.setenv("SSH_CONNECTION", "192.0.2.7 50000 127.0.0.1 22")
-        return cases.run(CHECKS, settings)
+        told = cases.run(CHECKS, settings)
+    assert SECRET not in cases.runs[-1].output
+    return told
 
 
 @pytest.mark.parametrize("case", CASES)
