@@ -38,7 +38,8 @@ def results_of(rates: dict[Case, list[float]]) -> Results:
 
 
 def report_of(results: Results, folder: Path, load: float = 0.0) -> str:
-    machine = {"processor": "x", "cores": 2, "memory_gib": 4, "kernel": "6", "load_before": load}
+    machine: dict[str, str | float] = {"processor": "x", "kernel": "6"}
+    machine |= {"cores": 2, "memory_gib": 4, "load_before": load}
     run = Circumstances(machine, {"commit": "abc"}, minutes=3)
     return write_report(results, replace(QUICK, output=folder), run)
 
