@@ -49,6 +49,7 @@ RETRYABLE = {DEADLOCK: ("deadlock", 5), LOCK_WAIT: ("lock_wait_timeout", 1)}
 
 UNAVAILABLE = (
     DatabaseStalled,
+    handover.WaitedTooLong,
     exc.OperationalError,
     exc.InterfaceError,
     exc.InternalError,

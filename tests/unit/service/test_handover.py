@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
+from typing import Any
 
 import pytest
 
 from service import handover
-from service.handover import Outcome
+from service.handover import Outcome, WaitedTooLong
 
 SECONDS = 10
 number: ContextVar[int] = ContextVar("number")
@@ -21,25 +25,41 @@ class Loop:
     """An event loop of this thread, for tests."""
 
     def __init__(self) -> None:
-        self._due: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self.ended: list[object] = []
+        self.due: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self.ended: list[Any] = []
 
     def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
-        self._due.put(lambda: function(*arguments))
+        self.due.put(lambda: function(*arguments))
 
     def serve(self, work: Callable[[], object]) -> None:
         handover.serve(work, self.ended.append)
 
-    def run_until_ended(self, requests: int) -> list[object]:
-        while len(self.ended) < requests:
-            self._due.get(timeout=SECONDS)()
-            handover.end_turn()
+    def turn(self) -> None:
+        """Do what has become due; wait a moment for it."""
+        with suppress(queue.Empty):
+            self.due.get(timeout=0.02)()
+        handover.end_turn()
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"ended: {self.ended}"
+            self.turn()
+
+    def run_until_ended(self, requests: int) -> list[Any]:
+        self.run_until(lambda: len(self.ended) >= requests)
         return self.ended
 
 
 @pytest.fixture
-def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
+def no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process has no event loop; nor has it after the test."""
     monkeypatch.setattr(handover, "_loop", None)
+
+
+@pytest.fixture
+def loop(request: pytest.FixtureRequest) -> Loop:
+    request.getfixturevalue("no_loop")
     made = Loop()
     handover.start_loop(made.call_soon)
     return made
@@ -93,7 +113,7 @@ def test_each_request_has_a_context_of_its_own(loop: Loop, threads: ThreadPoolEx
         return [handover.call(threads, number.get), number.get()]
 
     for mine in range(3):
-        loop.serve(lambda mine=mine: request(mine))
+        loop.serve(partial(request, mine))
     assert sorted(loop.run_until_ended(3)) == [[0, 0], [1, 1], [2, 2]]
     assert number.get(None) is None
 
@@ -111,7 +131,7 @@ def test_many_go_on_with_one_call_of_the_loop(loop: Loop) -> None:
     for value, outcome in enumerate(outcomes):
         outcome.returns(value)
     Outcome.settle(outcomes)
-    assert loop._due.qsize() == 1
+    assert loop.due.qsize() == 1
     assert loop.run_until_ended(3) == [0, 1, 2]
 
 
@@ -126,14 +146,53 @@ def test_what_is_put_off_comes_after_all_that_is_ready(loop: Loop) -> None:
     assert loop.ended == ["served", "served", "put off", "put off"]
 
 
-def test_without_a_loop_work_is_done_at_once(
-    monkeypatch: pytest.MonkeyPatch, threads: ThreadPoolExecutor
+def test_what_a_thread_puts_off_is_done_though_a_turn_ends_meanwhile(
+    loop: Loop, threads: ThreadPoolExecutor
 ) -> None:
-    monkeypatch.setattr(handover, "_loop", None)
+    handover.after_this_turn(lambda: loop.ended.append("of this turn"))
+    put_off = threads.submit(handover.after_this_turn, lambda: loop.ended.append("a thread's"))
+    put_off.result(SECONDS)
+    handover.end_turn()
+    loop.turn()
+    assert loop.ended == ["of this turn", "a thread's"]
+
+
+@pytest.mark.usefixtures("no_loop")
+def test_without_a_loop_work_is_done_at_once(threads: ThreadPoolExecutor) -> None:
     assert handover.call(threads, threading.get_ident) == threading.get_ident()
     done: list[str] = []
     handover.after_this_turn(lambda: done.append("at once"))
     assert done == ["at once"]
+
+
+def test_a_request_on_the_loop_gives_up_what_does_not_come(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes all the same is not taken for what it waits for next."""
+    outcomes: list[Outcome[str]] = []
+
+    def wait(longest: float) -> str:
+        monkeypatch.setattr(handover, "LONGEST_WAIT", longest)
+        outcomes.append(Outcome())
+        return outcomes[-1].wait()
+
+    def request() -> str:
+        with pytest.raises(WaitedTooLong):
+            wait(0.01)
+        return wait(SECONDS)
+
+    loop.serve(request)
+    loop.run_until(lambda: len(outcomes) == 2)
+    for outcome, value in zip(outcomes, ("too late", "in time"), strict=True):
+        outcome.returns(value)
+    Outcome.settle(outcomes)
+    assert loop.run_until_ended(1) == ["in time"]
+
+
+def test_a_request_in_a_thread_gives_up_what_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover, "LONGEST_WAIT", 0.01)
+    with pytest.raises(WaitedTooLong):
+        Outcome[str]().wait()
 
 
 def test_a_thread_beside_the_loop_just_waits(loop: Loop, threads: ThreadPoolExecutor) -> None:
