@@ -11,22 +11,29 @@ import sys
 import tempfile
 from typing import Any
 
-from service.config import DEVELOPMENT_PASSWORD, settings_or_exit
-from service.processing.handlers import load_handler_or_exit
-
-_settings = settings_or_exit()
-load_handler_or_exit(_settings)
-
 # The workers count into files there, so that any of them can sum up all. prometheus_client
-# decides on it while it is imported, so it comes before the imports that lead to it.
+# decides on it while it is imported, and whatever is imported of the service leads to it.
 _metrics_directory = tempfile.mkdtemp(prefix="order-service-metrics-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory
 
+
+def _remove_metrics(owner: int = os.getpid()) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(_metrics_directory, ignore_errors=True)
+
+
+atexit.register(_remove_metrics)
+
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
+from service.config import DEVELOPMENT_PASSWORD, settings_or_exit  # noqa: E402
 from service.gunicorn_worker import connection_counts  # noqa: E402
 from service.logs import logging_config  # noqa: E402
+from service.processing.handlers import load_handler_or_exit  # noqa: E402
 from service.runtime import runtime  # noqa: E402
+
+_settings = settings_or_exit()
+load_handler_or_exit(_settings)
 
 wsgi_app = "wsgi:app"
 bind = f"127.0.0.1:{_settings.port}"
@@ -49,14 +56,6 @@ secure_scheme_headers: dict[str, str] = {}
 
 # Objects. A few megabytes at most are garbage until the collector looks for it.
 GARBAGE_THRESHOLD = 20_000
-
-
-def _remove_metrics(owner: int = os.getpid()) -> None:
-    if os.getpid() == owner:
-        shutil.rmtree(_metrics_directory, ignore_errors=True)
-
-
-atexit.register(_remove_metrics)
 
 
 def post_worker_init(worker: Any) -> None:

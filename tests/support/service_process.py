@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -119,6 +120,23 @@ class Server(Process):
         super().start()
         wait_until(self._ready, START_SECONDS, "the server's readiness")
         return self
+
+    def connections_of(self, pid: int) -> set[int]:
+        """Return the clients' ports of the connections that the process has open."""
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        # By inode: of those on the server's port, the established ones.
+        ports = {
+            f"socket:[{row[9]}]": int(row[2].partition(":")[2], 16)
+            for row in rows
+            if int(row[1].partition(":")[2], 16) == self.port and row[3] == "01"
+        }
+        links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+        return {ports[link] for link in links if link in ports}
+
+    def worker_of(self, connection: socket.socket) -> int:
+        """Return the worker process that serves a client's connection."""
+        port = connection.getsockname()[1]
+        return next(pid for pid in self.workers() if port in self.connections_of(pid))
 
     def _ready(self) -> bool:
         if self.popen.poll() is not None:
