@@ -19,10 +19,10 @@ START_SECONDS = 60
 # One command for all of them: each takes a while to begin.
 _LOG_IN = """for account; do
   said=$(mysql --defaults-extra-file="/run/secrets/$account.cnf" --execute="DO 1" 2>&1) ||
-    echo "$account $(echo "$said" | tr "\\n" " ")"
+    echo "$account $(printf "%s" "$said" | tr "\\n" " ")"
 done"""
 _RUN_AS_ROOT = """cd /run/secrets && statements=$(cat "$@") &&
-  echo "$statements" | mysql --defaults-extra-file=root.cnf"""
+  printf "%s\\n" "$statements" | mysql --defaults-extra-file=root.cnf"""
 
 
 def is_running() -> bool:

@@ -34,8 +34,6 @@ class Secrets:
         self.switching_fails = False
         on.docker.make_secrets = self._make
         on.docker.programs[sys.executable] = self._roll_out
-        # Begun after the secrets were made.
-        self._on.docker.add("blue-app", release="old", started=ago(minutes=30))
 
     def _make(self, arguments: list[str], env: dict[str, str]) -> str:
         """Do what the one-shot does: Compose mounts the files that the environment names."""
@@ -52,8 +50,14 @@ class Secrets:
         self.switches += 1
         if self.switching_fails:
             raise OSError("cut off")
-        self._on.docker.add("blue-app", release="old")
+        self.begin()
         return "CHANGED: old serves, in blue"
+
+    def begin(self) -> None:
+        """Let the service begin with the secrets of now, long before the next change of them."""
+        for path in (self._on.docker.volumes / secret_files.VOLUME).iterdir():
+            os.utime(path, (ago(hours=1).timestamp(),) * 2)
+        self._on.docker.add("blue-app", release="old", started=ago(minutes=30))
 
     def run(self, *arguments: str, **vault: str) -> str:
         """Run the program, with what the Vault has; return what it said."""
@@ -90,8 +94,7 @@ def secrets(
     docker.containers["order-service-mysql-1"].running = False
     made = Secrets(on, program, monkeypatch)
     made.run("make", "old")
-    for path in (docker.volumes / secret_files.VOLUME).iterdir():
-        os.utime(path, (ago(hours=1).timestamp(),) * 2)
+    made.begin()
     return made
 
 

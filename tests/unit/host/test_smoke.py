@@ -20,29 +20,36 @@ from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import FakeHost
 
 
-def bare() -> tuple[bytes, bytes]:
-    """Return a certificate without what RFC 5280 wants: a company's, say; and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "orders.example")])
+def name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+
+
+def company() -> tuple[bytes, bytes]:
+    """Return a chain whose authority lacks what RFC 5280 wants of one, and the leaf's key."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "A company")]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
-    )
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return certificate.public_bytes(Encoding.PEM), pem
+    chain = b""
+    for subject, key in zip(("orders.example", "A company"), keys, strict=True):
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name(subject))
+            .issuer_name(name("A company"))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(key is keys[1], None), critical=True)
+            .sign(keys[1], hashes.SHA256())
+        )
+        chain += certificate.public_bytes(Encoding.PEM)
+    pem = keys[0].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return chain, pem
 
 
 @pytest.fixture
 def on(root: Path, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
-    """A host with such a certificate."""
-    deployed = FakeHost(root, docker, bare())
+    """A host with a certificate of a company's own."""
+    deployed = FakeHost(root, docker, company())
     with deployed.serving(monkeypatch):
         yield deployed
 
