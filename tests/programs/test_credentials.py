@@ -15,7 +15,6 @@ pytestmark = pytest.mark.mysql
 
 # A command of the program, before or after which it is killed.
 CUTS = [
-    ("--prepare-database", "after"),
     ("root.next.sql", "after"),
     ("users.live.sql", "before"),
     ("rollout.py", "before"),
@@ -50,19 +49,31 @@ def assert_the_service_can_log_in(host: CredentialsHost) -> None:
     assert host.database.may_log_in("service", host.served_with)
 
 
+def cut_off(host: CredentialsHost, command: str, moment: str) -> None:
+    killed = host.run("rotate", "database", CUT=command, CUT_WHEN=moment)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
 @pytest.mark.parametrize(("command", "moment"), CUTS)
 def test_a_change_that_is_cut_off_is_ended_by_the_next(
     host: CredentialsHost, command: str, moment: str
 ) -> None:
     """Even when MySQL was restarted meanwhile, which goes back to the accounts' file."""
     old = host.database.passwords()
-    killed = host.run("rotate", "database", CUT=command, CUT_WHEN=moment)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    if command == "--prepare-database":
-        # Cut off while MySQL is told, rather: it knows of one.
-        host.database.tell("migrator.next.sql")
+    cut_off(host, command, moment)
     assert_the_service_can_log_in(host)
     host.database.restart()
+    assert_the_service_can_log_in(host)
+    host.must("rotate", "database")
+    assert_changed(host, old)
+
+
+def test_one_that_mysql_was_told_about_is_not_told_about_it_again(host: CredentialsHost) -> None:
+    """That would end the password that the service works with."""
+    old = host.database.passwords()
+    cut_off(host, "--prepare-database", "after")
+    host.database.tell("service.next.sql")
+    cut_off(host, "rollout.py", "before")
     assert_the_service_can_log_in(host)
     host.must("rotate", "database")
     assert_changed(host, old)

@@ -77,6 +77,7 @@ class FakeDocker:
         self.workers = {"10"}
         self.leaving: set[str] = set()
         self.access_log: list[tuple[datetime, str]] = []
+        self.https_port = 0
         self.reload: Callable[[], None] = lambda: None
         self.reload_works = True
         # What becomes of the one-shot `secrets`, with its arguments and its environment.
@@ -101,6 +102,7 @@ class FakeDocker:
             "image": self._image,
             "inspect": self._inspect,
             "logs": self._logs,
+            "port": lambda _: f"127.0.0.1:{self.https_port}\n",
             "ps": self._ps,
             "rm": self._rm,
             "stop": self._stop,

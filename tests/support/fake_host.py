@@ -103,8 +103,10 @@ class FakeHost:
         docker.add("blue-app", release="old")
         docker.add("nginx")
         docker.add("mysql")
-        leaf, self._key = certificate or authority.make().issue(["orders.example"])
+        leaf, key = certificate or authority.make().issue(["orders.example"])
         self._write("certificates/tls.crt", leaf.decode())
+        self._write("certificates/tls.key", key.decode())
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ledgers.write(ledgers.activate(ledgers.read(), "old", "", None, "me@here", back=False))
 
     def add_release(self, name: str) -> None:
@@ -134,11 +136,8 @@ class FakeHost:
         monkeypatch.setattr(colours, "PORT", self.port)
         servers.append(_server((self.addresses["green"], self.port), self._colour("green")))
         servers.append(_server(("127.0.0.1", 0), self._nginx))
-        key = self._write("key.pem", self._key.decode())
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.root / "certificates" / "tls.crt", key)
-        servers[-1].socket = context.wrap_socket(servers[-1].socket, server_side=True)
-        self.https_port = servers[-1].server_address[1]
+        servers[-1].socket = self._tls.wrap_socket(servers[-1].socket, server_side=True)
+        self.https_port = self.docker.https_port = servers[-1].server_address[1]
         self.limits()
         self._write("upstream/server.conf", colours.upstream_for(colours.Colour("blue")))
         self.reload()
@@ -179,6 +178,8 @@ class FakeHost:
         """Do what nginx does: go on with what is in place now."""
         self.upstream = (self.root / "upstream" / "server.conf").read_text()
         self.configuration = (self.root / "stack/deploy/nginx/nginx.conf").read_text()
+        folder = self.root / "certificates"
+        self._tls.load_cert_chain(folder / "tls.crt", folder / "tls.key")
 
     def log(self, status: int, upstream: str, when: datetime | None = None) -> None:
         """Add a line to nginx's access log."""
