@@ -28,10 +28,17 @@ AUTHORIZATION = urllib3.make_headers(basic_auth="admin:securepassword")
 class Process:
     """A process group of the service, from its start to its end; its output is in `log`.
 
-    The program is one of this environment's, or has an absolute path.
+    The program is one of this environment's, or has an absolute path. It runs in `checkout`.
     """
 
-    def __init__(self, arguments: list[str], directory: Path, environment: Mapping[str, str]):
+    def __init__(
+        self,
+        arguments: list[str],
+        directory: Path,
+        environment: Mapping[str, str],
+        checkout: Path = REPOSITORY,
+    ) -> None:
+        self._checkout = checkout
         self._arguments = [str(BIN / arguments[0]), *arguments[1:]]
         self._environment = {"PATH": os.environ["PATH"], "HOME": str(directory), **environment}
         self._log_path = directory / f"{Path(arguments[0]).name}-{time.monotonic_ns()}.log"
@@ -42,7 +49,7 @@ class Process:
         with self._log_path.open("ab") as output:
             self._popen = subprocess.Popen(
                 self._arguments,
-                cwd=REPOSITORY,
+                cwd=self._checkout,
                 env=self._environment,
                 stdout=output,
                 stderr=output,
