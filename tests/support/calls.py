@@ -24,11 +24,9 @@ class Calls:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "calls"
-        self.mended = directory / "mended"
         self.environment = {
             "ORDER_HANDLER": NOTED,
             "CALLS_FILE": str(self.path),
-            "MENDED_FILE": str(self.mended),
         }
 
     def all(self, what: str = "start") -> list[Call]:

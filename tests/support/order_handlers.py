@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import time
 from enum import IntEnum
-from pathlib import Path
 
-from service.processing.handlers import OrderRejected, OrderTask
+from service.processing.handlers import OrderTask
 
 SLOW_SECONDS = 1.5
 
@@ -20,11 +19,8 @@ class Behaviour(IntEnum):
 
     FINE = 1
     SLOW = 2
-    RAISES = 3
-    REJECTS = 4
-    KILLS = 5
-    HANGS = 6
-    RAISES_UNTIL_MENDED = 7
+    KILLS = 3
+    HANGS = 4
 
 
 def note(task: OrderTask, what: str) -> None:
@@ -47,17 +43,8 @@ def noted(task: OrderTask) -> None:
     match task.user_id:
         case Behaviour.SLOW:
             time.sleep(float(os.environ.get("SLOW_SECONDS", SLOW_SECONDS)))
-        case Behaviour.RAISES:
-            raise RuntimeError(f"attempt {task.attempt} went wrong")
-        case Behaviour.REJECTS:
-            raise OrderRejected("never")
         case Behaviour.KILLS:
             os._exit(23)
         case Behaviour.HANGS:
-            while not task.cancelled():
-                time.sleep(0.02)
             time.sleep(3600)
-        case Behaviour.RAISES_UNTIL_MENDED:
-            if not Path(os.environ["MENDED_FILE"]).exists():
-                raise RuntimeError("not mended yet")
     note(task, "end")
