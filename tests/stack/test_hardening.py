@@ -205,7 +205,7 @@ def test_mysql_is_durable_and_fits_a_small_host(stack: Stack) -> None:
 def test_mysql_is_out_of_nginxs_reach(stack: Stack, described: Described) -> None:
     networks = described["mysql"]["NetworkSettings"]["Networks"]
     (address,) = {network["IPAddress"] for network in networks.values()}
-    probe = f"curl --silent --max-time 3 telnet://{address}:3306 </dev/null"
+    probe = f"curl --silent --output /dev/null --max-time 3 telnet://{address}:3306 </dev/null"
     # 28: no answer in time; 6 and 7: no such host, no way there.
     assert stack.shell("nginx", probe).returncode in (7, 28)
     assert stack.shell("nginx", probe.replace(address, "mysql")).returncode == 6
