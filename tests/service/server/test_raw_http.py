@@ -145,3 +145,20 @@ def test_many_requests_at_once(server: Server) -> None:
 def test_http_1_0(server: Server) -> None:
     answer = send(server, b"GET /ping HTTP/1.0\r\n\r\n")
     assert (answer.status, json.loads(answer.body)) == (200, {"message": "success"})
+
+
+def test_the_line_of_each_request_has_the_id_of_its_answer(server: Server) -> None:
+    mine = get("/ping", fields=b"X-Request-ID: mine\r\n")
+    post_of_parts = POST + b"Content-Length: 2\r\n\r\n"
+    answers = [
+        send(server, data) for data in (get("/orders/8"), b"GET / HTTP/1.0\r\n\r\n", b"?\r\n\r\n")
+    ]
+    with RawConnection(server.port) as connection:
+        connection.send(mine + get("/nowhere") + post_of_parts, b"{}")
+        answers += [connection.answer() for _ in "123"]
+    assert [answer.status for answer in answers] == [404, 401, 400, 200, 404, 400]
+    ids = [answer.headers["X-Request-ID"] for answer in answers]
+    assert ids[3] == "mine"
+    for answer, number in zip(answers, ids, strict=True):
+        [line] = [one for one in server.log.splitlines() if f"request_id={number} " in one]
+        assert f"status={answer.status}" in line

@@ -3,146 +3,146 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from service.gunicorn_worker import CLIENT_TIMEOUT
+from tests.support.calls import Calls
 from tests.support.databases import order_body
+from tests.support.inspection import open_store
+from tests.support.order_handlers import Behaviour
 from tests.support.polling import wait_until
-from tests.support.service_process import AUTHORIZATION, Server
+from tests.support.raw_http import RawConnection, get, post
+from tests.support.service_process import Server
 
-pytestmark = pytest.mark.slow
-
-THREADS = 16
-# What a request may take while others are stuck: far below any time-out on its way.
-PROMPT_SECONDS = 2
-HEAD = b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-AUTH = f"Authorization: {AUTHORIZATION['authorization']}\r\n".encode()
-STARTS = {
-    "nothing": b"",
-    "a part of the headers": HEAD,
-    "no body": HEAD + AUTH + b"Content-Length: 100\r\n\r\n",
-}
+SECONDS = 60.0
+THREADS = 4
+GRACE = 30
+ORDER = post(order_body(1))
 
 
 @pytest.fixture
 def server(tmp_path: Path, sqlite_url: str) -> Iterator[Server]:
-    with Server(tmp_path, sqlite_url, WEB_THREADS=THREADS) as server:
+    settings = {"WEB_THREADS": THREADS, "GRACEFUL_TIMEOUT_SECONDS": GRACE}
+    with Server(tmp_path, sqlite_url, **settings) as server:
         yield server.start()
 
 
-def assert_prompt(server: Server) -> None:
+def connect(server: Server, stack: ExitStack, data: bytes) -> RawConnection:
+    connection = stack.enter_context(RawConnection(server.port, SECONDS))
+    connection.send(data)
+    return connection
+
+
+def assert_served_beside(server: Server, stuck: list[RawConnection]) -> None:
+    """See that a request is answered while the others are stuck, and before a time-out ends it."""
     started = time.monotonic()
     assert server.client.get("/ping").status == 200
-    assert time.monotonic() - started < PROMPT_SECONDS
-
-
-def connect(server: Server, stack: ExitStack, data: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-    stack.enter_context(connection)
-    connection.sendall(data)
-    return connection
+    assert time.monotonic() - started < CLIENT_TIMEOUT
+    assert select.select([one.socket for one in stuck], [], [], 0)[0] == []
 
 
 def test_clients_that_send_nothing_hold_no_thread(server: Server) -> None:
     with ExitStack() as stack:
-        for _ in range(THREADS * 3):
-            connect(server, stack, b"")
-        assert_prompt(server)
+        assert_served_beside(server, [connect(server, stack, b"") for _ in range(THREADS * 3)])
 
 
-@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
-def test_slow_clients_are_let_go(server: Server, start: bytes) -> None:
+@pytest.mark.slow
+def test_clients_that_do_not_go_on_are_let_go(server: Server) -> None:
+    part_of_head, no_body = ORDER[:60], ORDER.partition(b"{")[0]
     with ExitStack() as stack:
-        connections = [connect(server, stack, start) for _ in range(THREADS)]
-        if not start:
-            assert_prompt(server)
-            return
-        for connection in connections:
-            answer = connection.recv(4096)
+        stuck = [connect(server, stack, data) for data in (part_of_head, no_body) * (THREADS // 2)]
+        assert_served_beside(server, stuck)
+        for connection in stuck:
+            answer = connection.socket.recv(4096)
             assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
-        assert_prompt(server)
+        # All threads are free again.
+        late = connect(server, stack, ORDER[:-5])
+        late.send(ORDER[-5:])
+        assert late.answer().status == 201
     assert "Traceback" not in server.log
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_connection_does_not_delay_the_stop(server: Server, number: int) -> None:
-    server.client.get("/ping")
-    started = time.monotonic()
-    assert server.stop(number) == 0
-    assert time.monotonic() - started < 10
-    assert "Traceback" not in server.log
-
-
-def test_workers_end_when_their_master_was_killed(server: Server) -> None:
-    server.client.get("/ping")
-    os.kill(server.popen.pid, signal.SIGKILL)
-    server.popen.wait(10)
-    wait_until(lambda: not server.group(), 10, "the end of the workers")
-
-
-def test_ctrl_c_reaches_all_processes_at_once(server: Server) -> None:
-    os.killpg(server.popen.pid, signal.SIGINT)
-    assert server.popen.wait(10) == 0
-    assert "Traceback" not in server.log
-
-
-def connections_of(pid: int, port: int) -> int:
-    """Count the process's open connections on that port of the server."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    established = "01"
-    ours = {
-        f"socket:[{row[9]}]"
-        for row in rows
-        if int(row[1].partition(":")[2], 16) == port and row[3] == established
-    }
-    return sum(str(path.readlink()) in ours for path in Path(f"/proc/{pid}/fd").iterdir())
-
-
+@pytest.mark.slow
 def test_clients_that_take_no_answers_are_let_go(server: Server) -> None:
     # Answers of some megabytes, more than the kernel keeps for a client.
     for number in range(100):
         body = order_body(number + 1, item_ids=[2**62] * 1000)
         assert server.client.post(body).status == 201
     (worker,) = server.workers()
-    before = connections_of(worker, server.port)
-    lists = (b"GET /orders?limit=100 HTTP/1.1\r\nHost: localhost\r\n" + AUTH + b"\r\n") * 30
+    before = server.connections_of(worker)
     with ExitStack() as stack:
-        for _ in range(4):
-            connect(server, stack, lists)
+        for _ in range(THREADS):
+            connect(server, stack, get("/orders?limit=100") * 30)
 
-        def greedy() -> int:
-            return connections_of(worker, server.port) - before
+        def greedy() -> set[int]:
+            return server.connections_of(worker) - before
 
-        wait_until(lambda: greedy() > 0, 20, "their connections")
-        wait_until(lambda: greedy() <= 0, 60, "the end of their connections", every=0.2)
-    assert_prompt(server)
+        wait_until(greedy, SECONDS, "their connections")
+        wait_until(lambda: not greedy(), SECONDS, "the end of their connections", every=0.2)
+    assert server.client.get("/ping").status == 200
     assert "Traceback" not in server.log
+
+
+def test_an_idle_connection_does_not_delay_the_stop(server: Server) -> None:
+    server.client.get("/ping")
+    started = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - started < GRACE / 2
+    assert "Traceback" not in server.log
+
+
+def test_workers_end_when_their_master_was_killed(server: Server) -> None:
+    server.client.get("/ping")
+    os.kill(server.popen.pid, signal.SIGKILL)
+    server.popen.wait(SECONDS)
+    wait_until(lambda: not server.group(), SECONDS, "the end of the workers")
+
+
+def test_ctrl_c_lets_orders_end_or_gives_them_back(tmp_path: Path, sqlite_url: str) -> None:
+    """It reaches all processes at once."""
+    calls = Calls(tmp_path)
+    settings = calls.environment | {"PROCESSOR_THREADS": 2, "SLOW_SECONDS": 1}
+    with Server(tmp_path, sqlite_url, **settings) as server, open_store(sqlite_url) as store:
+        store.add_orders(range(1, 9), user_id=Behaviour.SLOW)
+        server.start()
+        wait_until(lambda: len(calls.all()) >= 2, SECONDS, "two attempts under way")
+        os.killpg(server.popen.pid, signal.SIGINT)
+        assert server.popen.wait(SECONDS) == 0
+        ended = {call.order_id for call in calls.all("end")}
+        assert 2 <= len(ended) < 8, "all had ended, or none"
+        assert store.statuses() == {
+            number: "Completed" if number in ended else "Pending" for number in range(1, 9)
+        }
+        assert "Traceback" not in server.log
 
 
 def test_connections_are_left_to_the_worker_that_has_fewer(tmp_path: Path, sqlite_url: str) -> None:
     """One that hangs is not waited for, and gets its share when it is back."""
-    ping = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
     with (
         Server(tmp_path, sqlite_url, WEB_CONCURRENCY=2, PROCESSOR_THREADS=0) as server,
         ExitStack() as stack,
     ):
         server.start()
-        wait_until(lambda: len(server.workers()) == 2, 10, "the second worker")
+        wait_until(lambda: len(server.workers()) == 2, SECONDS, "the second worker")
         workers = server.workers()
 
         def connect_and_count(times: int) -> dict[int, int]:
             for _ in range(times):
-                assert b"200 OK" in connect(server, stack, ping).recv(4096)
-            return {pid: connections_of(pid, server.port) for pid in workers}
+                assert connect(server, stack, get("/ping")).answer().status == 200
+            return {pid: len(server.connections_of(pid)) for pid in workers}
 
-        wait_until(lambda: all(connect_and_count(1).values()), 10, "connections of both")
+        def gets_more_than(number: int, pid: int) -> bool:
+            return connect_and_count(1)[pid] > number
+
+        wait_until(lambda: all(connect_and_count(1).values()), SECONDS, "connections of both")
         for hanging, other in (workers, reversed(workers)):
             before = connect_and_count(0)
             os.kill(hanging, signal.SIGSTOP)
@@ -150,8 +150,7 @@ def test_connections_are_left_to_the_worker_that_has_fewer(tmp_path: Path, sqlit
             assert stopped == {hanging: before[hanging], other: before[other] + 10}
             os.kill(hanging, signal.SIGCONT)
             # Some may go to the other one until this one has woken up.
-            wait_until(lambda: connect_and_count(1)[hanging] > before[hanging], 10, "its return")  # noqa: B023
+            wait_until(partial(gets_more_than, before[hanging], hanging), SECONDS, "its return")
             counts = connect_and_count(0)
-            behind = counts[other] - counts[hanging]
-            evened = connect_and_count(max(behind, 0))
+            evened = connect_and_count(max(counts[other] - counts[hanging], 0))
             assert abs(evened[other] - evened[hanging]) <= 5, evened
