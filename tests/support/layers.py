@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent.parent
 FOLDERS: dict[str, tuple[str, ...]] = {
     "unit": (),
     "bench": (),
-    "playbooks": ("slow",),
+    "playbooks": (),
     "service": (),
     "programs": ("engine", "slow"),
     "lab": ("engine", "slow", "extended"),
@@ -27,11 +27,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "hosts/extended": ("engine", "slow", "hosts", "extended"),
 }
 COMMANDS = {"slow": "CI=true make test", "extended": "make extended"}
-SETS = {
-    "fast": lambda item: not _has(item, "slow", "extended"),
-    "gate": lambda item: not _has(item, "extended"),
-    "extended": lambda item: _has(item, "extended"),
-}
+SETS = ("fast", "gate", "extended")
 _left_out = pytest.StashKey[Counter[str]]()
 
 
@@ -58,23 +54,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(marker)
     order = list(FOLDERS)
     items.sort(key=lambda item: (order.index(_folder(item)), _has(item, "slow")))
-    left_out = config.stash.setdefault(_left_out, Counter())
-    chosen = SETS.get(config.getoption("--set"), lambda _: True)
-    missing = [item for item in items if not chosen(item)]
-    for item in missing:
-        if config.getoption("--set") != "extended":
-            kind = "extended" if _has(item, "extended") else "slow"
-            left_out[f"{_folder(item)}: {COMMANDS[kind]}"] += 1
-    kept = [item for item in items if chosen(item)]
-    if any(_has(item, "mysql", "engine") for item in kept) and (reason := docker_available()):
+    config.stash[_left_out] = Counter()
+    chosen: str | None = config.getoption("--set")
+    _leave_out(config, items, {i: _why_not(i, chosen) for i in items})
+    if any(map(_needs_engine, items)) and (reason := docker_available()):
         if os.environ.get("CI"):
             raise pytest.UsageError(f"CI leaves no test out, but {reason}")
-        without = [item for item in kept if _has(item, "mysql", "engine")]
-        left_out.update(f"{_folder(item)}, on MySQL: {reason}" for item in without)
-        missing += without
-        kept = [item for item in kept if not _has(item, "mysql", "engine")]
+        _leave_out(config, items, {i: f"on an engine: {reason}" for i in items if _needs_engine(i)})
+
+
+def _why_not(item: pytest.Item, chosen: str | None) -> str:
+    """Return the command that runs a test which is not of the set; nothing for one that is."""
+    if chosen in ("fast", "gate") and _has(item, "extended"):
+        return "make extended"
+    if chosen == "fast" and _has(item, "slow"):
+        return "CI=true make test"
+    if chosen == "extended" and not _has(item, "extended"):
+        return "CI=true make test"
+    return ""
+
+
+def _needs_engine(item: pytest.Item) -> bool:
+    return _has(item, "mysql", "engine")
+
+
+def _leave_out(
+    config: pytest.Config, items: list[pytest.Item], reasons: dict[pytest.Item, str]
+) -> None:
+    missing = [item for item in items if reasons.get(item)]
+    items[:] = [item for item in items if not reasons.get(item)]
     config.hook.pytest_deselected(items=missing)
-    items[:] = kept
+    config.stash[_left_out].update(f"{_folder(item)}: {reasons[item]}" for item in missing)
 
 
 def pytest_terminal_summary(

@@ -117,11 +117,6 @@ def test_a_dropped_table_comes_back_as_it_was_at_the_named_second(story: Story) 
     )
 
 
-def test_live_data_are_not_replaced_without_the_confirmation(story: Story) -> None:
-    output = story.refused("restore.yml", restore_to="live")
-    assert f'confirm="replace live data of {story.deployment.remote.name}"' in output
-
-
 def test_a_damaged_backup_is_refused_before_anything_is_touched(story: Story) -> None:
     before = story.order_ids()
     newest = story.state("backup")["id"]

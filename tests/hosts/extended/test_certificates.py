@@ -98,9 +98,8 @@ def test_the_timer_renews_it_and_no_client_notices(deployment: Deployment) -> No
     old = age(deployment, 20)
     with Traffic(deployment.client(), first_id=next(_first_ids)) as sent:
         deployment.remote.sudo(f"systemctl start {SERVICE}")
-        new = wait_until(
-            lambda: None if served(deployment) == old else served(deployment), 20, "the renewal"
-        )
+        wait_until(lambda: served(deployment) != old, 20, "the renewal")
+        new = served(deployment)
         sent.flows()
     sent.assert_unharmed()
     assert days_left(new) > 360

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from tests.support.remote_host import CLOSED_PORTS
+from collections.abc import Callable
+
+from tests.support.control_fixtures import NewCheckout, NewControlNode
+from tests.support.remote_host import CLOSED_PORTS, RemoteHost
+
+NewHost = Callable[..., RemoteHost]
 
 
 def test_two_fresh_hosts_are_reached_by_ansible_and_have_nothing_of_the_service(
-    new_host, new_checkout, new_control_node
-):
+    new_host: NewHost, new_checkout: NewCheckout, new_control_node: NewControlNode
+) -> None:
     first, second = new_host(), new_host()
     node = new_control_node(new_checkout(), first, second)
 
@@ -23,7 +28,9 @@ def test_two_fresh_hosts_are_reached_by_ansible_and_have_nothing_of_the_service(
         assert [port for port in (80, 443, *CLOSED_PORTS) if host.banner(port)] == []
 
 
-def test_host_keeps_its_files_and_its_key_over_a_restart_and_a_power_cut(new_host):
+def test_host_keeps_its_files_and_its_key_over_a_restart_and_a_power_cut(
+    new_host: NewHost,
+) -> None:
     host = new_host()
     host.sudo("echo kept > /root/file && echo lost > /run/file")
 
@@ -34,7 +41,7 @@ def test_host_keeps_its_files_and_its_key_over_a_restart_and_a_power_cut(new_hos
         assert host.sudo("cat /root/file; ls /run/file 2>&1 || true").startswith("kept\nls:")
 
 
-def test_checkout_turns_changes_into_releases(new_checkout):
+def test_checkout_turns_changes_into_releases(new_checkout: NewCheckout) -> None:
     checkout = new_checkout()
     first = checkout.head
     checkout.replace("wsgi.py", "import", "# changed\nimport")
