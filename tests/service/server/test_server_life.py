@@ -152,5 +152,10 @@ def test_connections_are_left_to_the_worker_that_has_fewer(tmp_path: Path, sqlit
             # Some may go to the other one until this one has woken up.
             wait_until(partial(gets_more_than, before[hanging], hanging), SECONDS, "its return")
             counts = connect_and_count(0)
-            evened = connect_and_count(max(counts[other] - counts[hanging], 0))
-            assert abs(evened[other] - evened[hanging]) <= 5, evened
+            # A machine that is busy may wake it too late for some of them.
+            for _ in range(3 * 10):
+                if abs(counts[other] - counts[hanging]) <= 2:
+                    break
+                counts = connect_and_count(1)
+            else:
+                pytest.fail(f"the connections stayed uneven: {counts}")
