@@ -131,31 +131,6 @@ def test_a_worker_whose_handlers_all_hang_ends(
 
 
 @ONLY_SQLITE
-def test_a_server_whose_handlers_all_hang_is_started_anew(
-    tmp_path: Path, url: str, store: Store, calls: Calls
-) -> None:
-    with Server(
-        tmp_path,
-        url,
-        **calls.environment,
-        PROCESSOR_THREADS=1,
-        PROCESSOR_HANDLER_TIMEOUT_SECONDS=0.3,
-        PROCESSOR_MAX_ATTEMPTS=1,
-        GRACEFUL_TIMEOUT_SECONDS=2,
-    ) as server:
-        server.start()
-        former = set(server.workers())
-        store.add_orders([1], user_id=Behaviour.HANGS)
-        wait_until(
-            lambda: (now := server.workers()) and not former & set(now), SECONDS, "another process"
-        )
-        store.add_orders([2])
-        wait_until(
-            lambda: store.statuses() == {1: "Failed", 2: "Completed"}, SECONDS, "the next order"
-        )
-
-
-@ONLY_SQLITE
 def test_sigterm_finishes_what_runs_and_leaves_the_rest(
     tmp_path: Path, url: str, store: Store, calls: Calls
 ) -> None:
