@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service.gunicorn_worker import CLIENT_TIMEOUT
+from service.gunicorn_worker import CLIENT_TIMEOUT, RECEIVE_SIZE
 from tests.support.databases import migrate
 from tests.support.raw_http import AUTHORIZED, Answer, RawConnection, get
 from tests.support.service_process import Server
@@ -140,6 +141,19 @@ def test_many_requests_at_once(server: Server) -> None:
         sending.result()
     assert answers == [200, 400] * 1000
     assert "Traceback" not in server.log
+
+
+def test_no_more_is_read_than_is_served(server: Server) -> None:
+    """A client that sends without end does not fill the memory."""
+    answers, taken = 200, 0
+    requests = get("/ping") * 1000
+    with RawConnection(server.port) as connection:
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, RECEIVE_SIZE)
+        for _ in range(answers):
+            if select.select([], [connection.socket], [], 0)[1]:
+                taken += connection.socket.send(requests[taken % len(requests) :])
+            assert connection.answer().status == 200
+    assert taken < answers * RECEIVE_SIZE / 2
 
 
 def test_http_1_0(server: Server) -> None:

@@ -2,67 +2,19 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
 
 import pytest
 
 from service import handover
 from service.handover import Outcome, WaitedTooLong
+from tests.support.event_loop import SECONDS, Loop
 
-SECONDS = 10
 number: ContextVar[int] = ContextVar("number")
-
-
-class Loop:
-    """An event loop of this thread, for tests."""
-
-    def __init__(self) -> None:
-        self.due: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self.ended: list[Any] = []
-
-    def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
-        self.due.put(lambda: function(*arguments))
-
-    def serve(self, work: Callable[[], object]) -> None:
-        handover.serve(work, self.ended.append)
-
-    def turn(self) -> None:
-        """Do what has become due; wait a moment for it."""
-        with suppress(queue.Empty):
-            self.due.get(timeout=0.02)()
-        handover.end_turn()
-
-    def run_until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, f"ended: {self.ended}"
-            self.turn()
-
-    def run_until_ended(self, requests: int) -> list[Any]:
-        self.run_until(lambda: len(self.ended) >= requests)
-        return self.ended
-
-
-@pytest.fixture
-def no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process has no event loop; nor has it after the test."""
-    monkeypatch.setattr(handover, "_loop", None)
-
-
-@pytest.fixture
-def loop(request: pytest.FixtureRequest) -> Loop:
-    request.getfixturevalue("no_loop")
-    made = Loop()
-    handover.start_loop(made.call_soon)
-    return made
 
 
 @pytest.fixture
