@@ -8,7 +8,10 @@ kill_program() { # MOMENT COMMAND...
   moment=$1
   shift
   case "$moment $*" in
-    "${CUT_WHEN:-never} "*"${CUT:-}"*) kill -KILL "$PPID" ;;
+    "${CUT_WHEN:-never} "*"${CUT:-}"*)
+      kill -KILL "$PPID"
+      exit 1
+      ;;
   esac
 }
 

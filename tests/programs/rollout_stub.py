@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ def kill_program(moment: str) -> None:
     """Kill the program that has called, where a test wants that."""
     if (os.environ.get("CUT"), os.environ.get("CUT_WHEN")) == ("rollout.py", moment):
         os.kill(os.getppid(), signal.SIGKILL)
+        sys.exit(1)
 
 
 kill_program("before")
