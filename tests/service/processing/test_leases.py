@@ -74,7 +74,7 @@ def test_an_order_that_never_began_has_used_no_attempt(
 
     def claim_slowly(orders: OrderQueue, limit: int, *, idle: bool) -> ClaimedBatch:
         batch = claim_at_once(orders, limit, idle=idle)
-        if batch.claims and next(slow, False):
+        if bool(batch.claims) and next(slow, False):
             time.sleep(LEASE_SECONDS)
         return batch
 
