@@ -12,14 +12,14 @@ from tests.support.ports import HOST, free_port
 from tests.support.service_process import Client
 from tests.support.stack import Stack
 
-# MySQL's own files take 200 MiB of the disk.
+# MySQL's own files take half of the disk.
 SMALL_DISK = """
 services:
   app:
     ports: ["{host}:{port}:5000"]
 volumes:
   mysql-data:
-    driver_opts: {{type: tmpfs, device: tmpfs, o: "size=260m,uid=999,gid=999,mode=700"}}
+    driver_opts: {{type: tmpfs, device: tmpfs, o: "size=400m,uid=999,gid=999,mode=700"}}
 """
 FILLING = "/var/lib/mysql/filling"
 # MySQL looks once a minute whether there is room again.

@@ -67,6 +67,7 @@ def test_a_second_up_changes_nothing(stack: Stack) -> None:
     post(stack)
     before = fingerprints(stack), processes(stack), transactions(stack)
     stack.up()
+    # No transaction either: no migration ran again.
     assert (fingerprints(stack), processes(stack), transactions(stack)) == before
     for name in ONE_SHOTS:
         assert stack.inspect(name)["State"]["ExitCode"] == 0
