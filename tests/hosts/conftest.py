@@ -53,3 +53,11 @@ def deployment(
     deployed = Deployment(host, checkout, node)
     deployed.deploy()
     return deployed
+
+
+@pytest.fixture
+def broken(deployment: Deployment) -> Iterator[Deployment]:
+    """A deployment to break, and the checkout as it was afterwards."""
+    good = deployment.checkout.head
+    yield deployment
+    deployment.checkout.reset(good)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
-
-import pytest
 
 from tests.support.control_node import PlaybookRun
 from tests.support.deployment import RELEASE_ONLY, Deployment
@@ -26,14 +23,6 @@ def upgrade() -> None:
     op.add_column("orders", sa.Column("half_{revision}", sa.String(20), nullable=True))
     op.execute("SELECT * FROM no_such_table")
 '''
-
-
-@pytest.fixture
-def broken(deployment: Deployment) -> Iterator[Deployment]:
-    """A deployment to break, and the checkout as it was afterwards."""
-    good = deployment.checkout.head
-    yield deployment
-    deployment.checkout.reset(good)
 
 
 def deploy_under_load(deployment: Deployment, **variables: object) -> PlaybookRun:
