@@ -20,6 +20,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 365
+# X.509 allows no longer ones; the names that count are in the extension.
+COMMON_NAME_LENGTH = 64
 # Clocks differ: a certificate made this moment must be valid on a host that is behind.
 BACKDATED = timedelta(hours=1)
 
@@ -49,14 +51,22 @@ class Authority:
             return False
         return True
 
-    def issue(self, names: list[str], days: int | None = None) -> tuple[bytes, bytes]:
-        """Return a new certificate for the names, and its key; without `days`, for a year.
+    def issue(
+        self,
+        names: list[str],
+        days: int | None = None,
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> tuple[bytes, bytes]:
+        """Return a new certificate for the names, and its key.
+
+        Without `days` it is for a year, without a key for a new one.
 
         Raises:
             ValueError: a name is neither a host name nor an IP address.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        common_name = x509.NameAttribute(NameOID.COMMON_NAME, names[0][:COMMON_NAME_LENGTH])
+        subject = x509.Name([common_name])
         leaf = (
             _builder(subject, self.certificate.subject, key, LEAF_DAYS if days is None else days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -69,9 +79,9 @@ class Authority:
         return leaf.public_bytes(Encoding.PEM), _key_pem(key)
 
 
-def make() -> Authority:
-    """Make a new authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def make(key: ec.EllipticCurvePrivateKey | None = None) -> Authority:
+    """Make a new authority: of the given key, or of a new one."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Order service's own authority")])
     certificate = (
         _builder(name, name, key, AUTHORITY_DAYS)
