@@ -141,10 +141,12 @@ def test_a_request_on_the_loop_gives_up_what_does_not_come(
     assert loop.run_until_ended(1) == ["in time"]
 
 
-def test_a_request_in_a_thread_gives_up_what_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_in_a_thread_gives_up_what_does_not_come(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(handover, "LONGEST_WAIT", 0.01)
     with pytest.raises(WaitedTooLong):
-        Outcome[str]().wait()
+        threads.submit(lambda: Outcome[str]().wait()).result(SECONDS)
 
 
 def test_a_thread_beside_the_loop_just_waits(loop: Loop, threads: ThreadPoolExecutor) -> None:
