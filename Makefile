@@ -29,7 +29,7 @@ else
 	@$(BIN)/pytest --set=fast
 endif
 
-extended: $(VENV)/.dev $(SCAN)/.done ## Run the tests beyond the gate: more on fresh hosts, and the lab's.
+extended: $(VENV)/.dev ## Run the tests beyond the gate: more on fresh hosts, and the lab's.
 	@$(BIN)/pytest --set=extended --override-ini=faulthandler_timeout=900 $(ARGS)
 
 lint: $(VENV)/.dev $(SCAN)/.done ## Run linters, the formatter's check and the type checker.
