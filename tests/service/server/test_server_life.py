@@ -101,7 +101,7 @@ def test_an_idle_connection_does_not_delay_the_stop(server: Server) -> None:
 
 
 def test_workers_end_when_their_master_was_killed(server: Server) -> None:
-    server.client.get("/ping")
+    server.client.close()
     os.kill(server.popen.pid, signal.SIGKILL)
     server.popen.wait(SECONDS)
     wait_until(lambda: not server.group(), SECONDS, "the end of the workers")
