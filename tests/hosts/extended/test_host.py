@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.control_node import PlaybookRun
 from tests.support.deployment import NGINX, Deployment
+from tests.support.docker import docker
 from tests.support.polling import wait_until
 from tests.support.remote_host import RemoteHost
 
@@ -182,6 +184,16 @@ def test_docker_reads_new_settings_without_a_restart(host: RemoteHost, run_roles
     assert "https://mirror.test.invalid" in host.docker("info")
     assert host.ssh("systemctl show --property=MainPID docker.service") == before
     run_roles("docker").succeeded()
+
+
+def test_images_come_from_an_archive_where_no_registry_has_them(
+    host: RemoteHost, run_roles: RunRoles, tmp_path: Path
+) -> None:
+    image, archive = "order-service-lab/debian:trixie", tmp_path / "images.tar"
+    docker("save", "--output", str(archive), image)
+    assert run_roles("docker", image_archives=[str(archive)]).succeeded().recap.changed > 0
+    assert host.docker("image", "ls", "--quiet", image)
+    assert run_roles("docker", image_archives=[str(archive)]).succeeded().recap.changed == 0
 
 
 def test_security_updates_and_the_journals_limit_are_in_force(host: RemoteHost) -> None:
