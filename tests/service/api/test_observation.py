@@ -1,6 +1,6 @@
 """What each request leaves behind: its id in the answer and in every log line, and an access line.
 
-What it leaves in the metrics is in test_metrics.py.
+What it leaves in the metrics is in server/test_own_figures.py.
 """
 
 from __future__ import annotations
