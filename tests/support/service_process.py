@@ -40,7 +40,8 @@ class Process:
     ) -> None:
         self._checkout = checkout
         self._arguments = [str(BIN / arguments[0]), *arguments[1:]]
-        self._environment = {"PATH": os.environ["PATH"], "HOME": str(directory), **environment}
+        folders = {"HOME": str(directory), "TMPDIR": str(directory)}
+        self._environment = {"PATH": os.environ["PATH"], **folders, **environment}
         self._log_path = directory / f"{Path(arguments[0]).name}-{time.monotonic_ns()}.log"
         self._popen: subprocess.Popen[bytes] | None = None
 
