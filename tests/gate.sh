@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/stages.sh
+export CI=true
 tests() { # NAME BUDGET FOLDER... [OPTION...]
   local name=$1 budget=$2
   shift 2
