@@ -128,6 +128,8 @@ class Batcher(Generic[Entry, Answer]):
         """Give each ticket its answer; False when each has to be tried alone."""
         try:
             answers = self._work([ticket.entry for ticket in batch])
+            if len(answers) != len(batch):
+                raise ValueError(f"{len(answers)} answers for {len(batch)} entries")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - it is raised to the callers
             if len(batch) > 1 and self._divide(error):
                 return False

@@ -189,5 +189,10 @@ def call(threads: Executor, work: Callable[[], T]) -> T:
             outcome.raises(error)
         Outcome.settle((outcome,))
 
-    threads.submit(run)
-    return outcome.wait()
+    future = threads.submit(run)
+    try:
+        return outcome.wait()
+    except WaitedTooLong:
+        # Nobody waits for it: if it has not begun, it would only hold up the others.
+        future.cancel()
+        raise

@@ -16,6 +16,8 @@ from host import CommandError, try_run
 CONTAINER = "order-service-mysql-1"
 ACCOUNTS = ("migrator", "service", "backup", "root")
 START_SECONDS = 60
+# What MySQL's client says where the password is not, or not yet, the account's.
+ACCESS_DENIED = "ERROR 1045"
 # One command for all of them: each takes a while to begin.
 _LOG_IN = """for account; do
   said=$(mysql --defaults-extra-file="/run/secrets/$account.cnf" --execute="DO 1" 2>&1) ||
@@ -61,8 +63,13 @@ def accept_next() -> None:
         CommandError: the server refuses, or a prepared password does not work after it.
     """
     prepared = [f"{account}.next" for account in ACCOUNTS]
-    # Done twice it would end the present password, which everyone still uses.
-    if refused := login_problems(prepared):
+    # Done twice it would end the present password, which everyone still uses. So whatever else
+    # keeps an account out, such as too many connections, is not taken for a refusal.
+    refused = login_problems(prepared)
+    for account, problem in refused.items():
+        if ACCESS_DENIED not in problem:
+            raise CommandError(f"MySQL does not tell whether it accepts {account}: {problem}")
+    if refused:
         _as_root(*(f"{account}.sql" for account in refused))
         _check_logins(refused)
 

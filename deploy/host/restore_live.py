@@ -47,8 +47,8 @@ def replace_live(
     wanted = scratch.digests(schema)
     beside, replaced = f"{schema}_restored", f"{schema}_replaced"
     begun = time.monotonic()
+    _check_nothing_left(server, replaced)
     with _service_stopped() as stopped:
-        _check_nothing_left(server, replaced)
         kept = _back_up(settings, store, BEFORE_RESTORE) if with_backup else None
         before = _digests(server, schema)
         _load_beside(scratch, server, schema, beside, wanted)

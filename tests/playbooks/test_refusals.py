@@ -207,3 +207,15 @@ def test_an_inventory_without_the_group_is_refused(
 
     assert run.returncode != 0
     assert "Could not match supplied host pattern" in run.output
+
+
+def test_a_start_from_another_folder_is_refused(
+    cases: Cases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    playbook = cases.ansible_folder / "deploy.yml"
+    monkeypatch.setattr(Cases, "ansible_folder", tmp_path)
+
+    run = cases.try_playbook(str(playbook), one={})
+
+    assert run.returncode != 0
+    assert f"expected {playbook.parent}/ansible.cfg" in " ".join(run.output.split())

@@ -73,7 +73,8 @@ def main() -> None:
         "options": OPTIONS,
         "required_if": [("state", "file", ["content"])],
     }
-    module = AnsibleModule({"files": files}, supports_check_mode=True)
+    # The host's journal would have all contents, at each run.
+    module = AnsibleModule({"files": files}, supports_check_mode=True, no_log=True)
     wanted: list[dict[str, Any]] = module.params["files"]
     for one in wanted:
         if one["validate"] and not module.check_mode:

@@ -24,14 +24,23 @@ def put_file(
     """Make a file what it should be, as a whole; tell whether it was not."""
     if path.is_file() and path.read_bytes() == content:
         return _bring(module, path, mode, owner, group)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected a file; move it away")
     if not module.check_mode:
         new = path.with_name(f".{path.name}.new")
         new.unlink(missing_ok=True)
-        # Nobody else's until it has its owner and its mode.
-        new.touch(mode=0o600)
-        new.write_bytes(content)
-        _bring(module, new, mode, owner, group)
-        new.replace(path)
+        try:
+            # Nobody else's until it has its owner and its mode.
+            new.touch(mode=0o600)
+            with new.open("wb") as file:
+                file.write(content)
+                file.flush()
+                # Else a power cut can leave the new name with nothing in it.
+                os.fsync(file.fileno())
+            _bring(module, new, mode, owner, group)
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
     return True
 
 
@@ -43,12 +52,17 @@ def put_folder(
     owner: str | None = None,
     group: str | None = None,
 ) -> bool:
-    """Make a folder what it should be, with the folders above that are missing; tell the same."""
+    """Make a folder what it should be, with the folders above that are missing; tell the same.
+
+    The ones above are open to all readers, as root makes them.
+    """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    if not missing and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file, expected a folder; move it away")
     if not module.check_mode:
         for folder in reversed(missing):
             folder.mkdir()
-            _bring(module, folder, mode, owner, group)
+            _bring(module, folder, mode if folder == path else "0755", owner, group)
     return _bring(module, path, mode, owner, group) or bool(missing)
 
 

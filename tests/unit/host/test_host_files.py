@@ -46,7 +46,7 @@ def test_what_is_missing_is_made_and_then_left_alone(host_files: OwnModule, tmp_
         "a": None, "a/b": None, "a/b/text": "eins\nzwei: ü\n", "a/key": "secret",
     }  # fmt: skip
     assert [mode(path) for path in (folder.parent, folder, file, key)] == [
-        "0750", "0750", "0644", "0400",
+        "0755", "0750", "0644", "0400",
     ]  # fmt: skip
     assert made["changed_paths"] == dry["changed_paths"] == [str(folder), str(file), str(key)]
     before = file.stat().st_mtime_ns
@@ -135,3 +135,24 @@ def test_what_cannot_be_written_is_said_without_a_traceback(
     told = host_files.run(files=[{"path": str(tmp_path / "no" / "file"), "content": "text"}])
     assert told["failed"]
     assert "No such file or directory" in told["msg"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"state": "directory"}, "is a file, expected a folder"),
+        ({"path": "folder", "content": "text"}, "is a folder, expected a file"),
+    ],
+    ids=["a file", "a folder"],
+)
+def test_what_is_of_another_kind_stays_as_it_is(
+    host_files: OwnModule, tmp_path: Path, entry: dict[str, str], said: str
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / entry.get("path", "file")
+    for check_mode in (True, False):
+        told = host_files.run(files=[entry | {"path": str(path)}], check_mode=check_mode)
+        assert told["failed"]
+        assert said in told["msg"]
+    assert contents(tmp_path) == {"file": "kept", "folder": None}

@@ -61,9 +61,11 @@ def main() -> None:
     spec["owner"] = {"type": "str", "required": True}
     names = {"type": "list", "elements": "str", "required": True}
     module = AnsibleModule({**spec, "names": names}, supports_check_mode=True)
-    own, changed = bring_authority(module, Path(module.params["authority"]))
     try:
+        own, changed = bring_authority(module, Path(module.params["authority"]))
         reason, issued = bring_certificate(module, own, Path(module.params["folder"]))
+    except OSError as problem:
+        module.fail_json(msg=str(problem))
     except ValueError as problem:
         module.fail_json(msg=f"no certificate can be issued for these names: {problem}")
     module.exit_json(changed=changed or issued, issued=reason, ca=own.certificate_pem.decode())
