@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from itertools import count
 from typing import Self
 
 import urllib3
@@ -15,6 +16,8 @@ from tests.support.service_process import Client
 
 LONGEST = 600.0
 MOST_ORDERS = 60_000
+# Of each Traffic; far from what single tests post.
+_first_ids = count(1_000_000_000, MOST_ORDERS)
 # Seconds between two orders of a client: four of them leave the machine to what is tried.
 PAUSE = 0.25
 
@@ -22,10 +25,9 @@ PAUSE = 0.25
 class Traffic:
     """Threads that post an order and read it again, on kept and on new connections by turns."""
 
-    def __init__(
-        self, client: Client, threads: int = 4, first_id: int = 1, pause: float = PAUSE
-    ) -> None:
+    def __init__(self, client: Client, threads: int = 4, pause: float = PAUSE) -> None:
         self._client, self._pause = client, pause
+        first_id = next(_first_ids)
         self._ids = iter(range(first_id, first_id + MOST_ORDERS))
         self._stopping = threading.Event()
         self._deadline = time.monotonic() + LONGEST

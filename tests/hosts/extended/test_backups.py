@@ -97,7 +97,7 @@ def story(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def test_a_dropped_table_comes_back_as_it_was_at_the_named_second(story: Story) -> None:
-    with Traffic(story.deployment.client(), first_id=7_100_000) as traffic:
+    with Traffic(story.deployment.client()) as traffic:
         traffic.flows()
     moment = datetime.now(UTC) + timedelta(seconds=1)
     until = moment.strftime("%Y-%m-%d %H:%M:%S")

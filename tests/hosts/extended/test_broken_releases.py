@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 from tests.support.control_node import PlaybookRun
 from tests.support.deployment import RELEASE_ONLY, Deployment
 from tests.support.releases import BREAKS_BEHIND_NGINX
 from tests.support.traffic import Traffic
 
-_first_ids = count(10_000_000, 100_000)
 HALFWAY = '''"""Fails between two steps."""
 
 import sqlalchemy as sa
@@ -28,7 +25,7 @@ def upgrade() -> None:
 def deploy_under_load(deployment: Deployment, **variables: object) -> PlaybookRun:
     """Deploy what must fail; the old release has to serve before, during and afterwards."""
     old = deployment.readiness()["release"]
-    with Traffic(deployment.client(), first_id=next(_first_ids)) as sent:
+    with Traffic(deployment.client()) as sent:
         run = deployment.try_deploy(*RELEASE_ONLY, **variables)
         sent.flows()
     sent.assert_unharmed()
@@ -71,7 +68,7 @@ def test_one_that_answers_500_to_the_smoke_test_through_nginx(broken: Deployment
     assert "GET /ping answered 500, expected 200" in run.output
     assert f"switched nginx back to {old_colour}" in run.output
     assert (broken.readiness()["release"], broken.colour) == (old, old_colour)
-    with Traffic(broken.client(), first_id=next(_first_ids)) as later:
+    with Traffic(broken.client()) as later:
         later.flows()
     later.assert_unharmed()
 

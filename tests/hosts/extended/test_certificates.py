@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import ssl
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from tests.support.traffic import Traffic
 FOLDER = f"{ROOT}/certificates"
 SERVICE = "order-service-certificate.service"
 TRUSTED = "/usr/local/share/ca-certificates/deploy-test.crt"
-_first_ids = count(50_000_000, 100_000)
 
 
 def served(deployment: Deployment) -> x509.Certificate:
@@ -96,7 +94,7 @@ def test_the_timer_renews_it_and_no_client_notices(deployment: Deployment) -> No
         "enabled\n"
     )
     old = age(deployment, 20)
-    with Traffic(deployment.client(), first_id=next(_first_ids)) as sent:
+    with Traffic(deployment.client()) as sent:
         deployment.remote.sudo(f"systemctl start {SERVICE}")
         wait_until(lambda: served(deployment) != old, 20, "the renewal")
         new = served(deployment)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import count
 
 from tests.support.deployment import MYSQL, Deployment
 from tests.support.passwords import (
@@ -16,12 +15,11 @@ from tests.support.passwords import (
 from tests.support.traffic import Traffic
 
 BROUGHT = "brought along by the operator"
-_first_ids = count(60_000_000, 100_000)
 
 
 def traffic(deployment: Deployment) -> Traffic:
     """Clients with the password that is in use by now."""
-    return Traffic(deployment.client(), first_id=next(_first_ids))
+    return Traffic(deployment.client())
 
 
 def test_the_password_is_shown_when_asked_for_only(deployment: Deployment) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 from tests.support.deployment import RELEASE_ONLY, ROOT, Deployment
 from tests.support.traffic import Traffic
 
-_first_ids = count(2_000_000, 100_000)
 REGISTRY = "127.0.0.1:5000/shop/orders"
 
 
 def traffic(deployment: Deployment) -> Traffic:
-    return Traffic(deployment.client(), first_id=next(_first_ids))
+    return Traffic(deployment.client())
 
 
 def test_a_dry_run_neither_fails_nor_changes(deployment: Deployment) -> None:
