@@ -101,6 +101,11 @@ def test_other_names_get_another_certificate_for_the_same_key(issued: Host) -> N
     assert not issued.bring(LONG)["changed"]
 
 
+def test_one_more_name_is_in_the_next_certificate(issued: Host) -> None:
+    issued.bring(*NAMES, "shop.example.com")
+    assert authority.names_of(issued.served()) == {*NAMES, "shop.example.com"}
+
+
 def test_another_first_name_is_what_the_certificate_is_called(issued: Host) -> None:
     issued.bring(*reversed(NAMES))
     assert issued.served().subject.rfc4514_string() == "CN=2001:db8::1"
@@ -158,11 +163,16 @@ def test_what_nginx_cannot_use_is_replaced_by_the_same_authority(
     assert authority.names_of(issued.served()) == {*NAMES}
 
 
-def test_a_lost_certificate_of_the_authority_is_made_anew_for_its_key(issued: Host) -> None:
+@pytest.mark.parametrize("another", [None, authority.make()], ids=["lost", "another's"])
+def test_the_authoritys_certificate_is_made_anew_for_its_key(
+    issued: Host, another: authority.Authority | None
+) -> None:
     """Clients that trust the former one go on to do so."""
     former = x509.load_pem_x509_certificate(issued.ca.read_bytes())
     leaf = issued.leaf.read_bytes()
     issued.ca.unlink()
+    if another:
+        issued.ca.write_bytes(another.certificate_pem)
     assert issued.bring()["changed"]
     assert x509.load_pem_x509_certificate(issued.ca.read_bytes()).public_key() == (
         former.public_key()
