@@ -22,6 +22,19 @@ down_revision = "0001"
 def upgrade() -> None:
     op.add_column("orders", sa.Column("note", sa.String(20), nullable=True))
 '''
+FAILS_HALFWAY = '''"""Fails between two steps."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.add_column("orders", sa.Column("half", sa.String(20), nullable=True))
+    op.execute("SELECT * FROM no_such_table")
+'''
 BREAKS_BEHIND_NGINX = """from service import create_app
 
 app = create_app()

@@ -7,20 +7,6 @@ from tests.support.deployment import RELEASE_ONLY, Deployment
 from tests.support.releases import BREAKS_BEHIND_NGINX
 from tests.support.traffic import Traffic
 
-HALFWAY = '''"""Fails between two steps."""
-
-import sqlalchemy as sa
-from alembic import op
-
-revision = "{revision}"
-down_revision = "{former}"
-
-
-def upgrade() -> None:
-    op.add_column("orders", sa.Column("half_{revision}", sa.String(20), nullable=True))
-    op.execute("SELECT * FROM no_such_table")
-'''
-
 
 def deploy_under_load(deployment: Deployment, **variables: object) -> PlaybookRun:
     """Deploy what must fail; the old release has to serve before, during and afterwards."""
@@ -71,19 +57,6 @@ def test_one_that_answers_500_to_the_smoke_test_through_nginx(broken: Deployment
     with Traffic(broken.client()) as later:
         later.flows()
     later.assert_unharmed()
-
-
-def test_a_migration_that_fails_halfway(broken: Deployment) -> None:
-    (revision,) = broken.query("SELECT version_num FROM alembic_version").stdout.split()
-    newer = f"{int(revision) + 1:04}"
-    broken.checkout.write(
-        f"service/migrations/versions/{newer}_half.py",
-        HALFWAY.format(revision=newer, former=revision),
-    )
-    release = broken.new_release()
-    run = deploy_under_load(broken)
-    assert f"The migrations of {release} failed" in run.output
-    assert "no_such_table" in run.output
 
 
 def test_the_next_good_release_needs_no_clean_up(deployment: Deployment) -> None:
