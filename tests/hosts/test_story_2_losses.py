@@ -101,7 +101,7 @@ def test_backups_go_off_the_host_as_soon_as_the_destination_lets_them(
 
 
 def test_the_newest_backup_is_restored_on_trial(deployment: Deployment) -> None:
-    before, running = _orders(deployment), deployment.running()
+    before, running = _orders_at_rest(deployment), deployment.running()
     trial = deployment.node.playbook("restore.yml")
     assert _backup(deployment)["id"] in trial.output
     assert "matches_manifest: true" in trial.output
@@ -111,11 +111,9 @@ def test_the_newest_backup_is_restored_on_trial(deployment: Deployment) -> None:
 def test_a_lost_disk_comes_back_from_the_copy_off_the_host(deployment: Deployment) -> None:
     remote = deployment.remote
     assert deployment.client().post(order_body(7_400_000)).status == 201
-    unfinished = "SELECT order_id FROM orders WHERE outcome IS NULL"
-    wait_until(lambda: _rows(deployment, unfinished) == [], 60, "the last order's end")
-    remote.sudo("systemctl start order-service-binlog.service")
-    lost = _orders(deployment)
+    lost = _orders_at_rest(deployment)
     assert lost
+    remote.sudo("systemctl start order-service-binlog.service")
     remote.sudo(
         f"docker rm --force {MYSQL} && docker volume rm order-service_mysql-data"
         f" && rm -rf {STORE}/2* {STORE}/binlogs {STORE}/last-*",
@@ -160,6 +158,13 @@ def _serves(deployment: Deployment) -> bool:
 
 def _orders(deployment: Deployment) -> list[str]:
     return _rows(deployment, "SELECT order_id, outcome FROM orders ORDER BY 1")
+
+
+def _orders_at_rest(deployment: Deployment) -> list[str]:
+    """Return all orders, once none of them is unfinished."""
+    unfinished = "SELECT order_id FROM orders WHERE outcome IS NULL"
+    wait_until(lambda: _rows(deployment, unfinished) == [], 60, "the last order's end")
+    return _orders(deployment)
 
 
 def _rows(deployment: Deployment, sql: str) -> list[str]:
