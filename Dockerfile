@@ -44,4 +44,4 @@ USER 10001:10001
 EXPOSE 5000
 HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --retries=3 \
     CMD ["python", "-I", "deploy/check_readiness.py"]
-CMD ["gunicorn", "--config", "service/gunicorn.conf.py", "--bind", "0.0.0.0:5000"]
+CMD ["gunicorn", "--config", "service/server/gunicorn.conf.py", "--bind", "0.0.0.0:5000"]

@@ -18,7 +18,7 @@ help: ## Say what each target does.
 
 run: $(VENV)/.run ## Serve on http://127.0.0.1:5000, on SQLite unless DATABASE_URL is set.
 	@$(BIN)/flask db upgrade
-	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
+	@exec $(BIN)/gunicorn --config service/server/gunicorn.conf.py
 
 test: $(VENV)/.dev ## Run the fast tests; with CI=true the gate's. ARGS="tests/unit -k json" chooses.
 ifdef ARGS

@@ -1,5 +1,5 @@
 """The WSGI entry point, where `flask` and gunicorn look for it."""
 
-from service import create_app
+from service.app import create_app
 
 app = create_app()

@@ -107,7 +107,7 @@ def service(
     """Return this service, its processor off unless the settings say otherwise."""
     port = free_port()
     return WebServer(
-        [str(SERVICE_BIN / "gunicorn"), "--config", "service/gunicorn.conf.py"],
+        [str(SERVICE_BIN / "gunicorn"), "--config", "service/server/gunicorn.conf.py"],
         directory,
         service_environment(
             database,

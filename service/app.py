@@ -7,17 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from flask import Flask
 from flask_migrate import Migrate
 
-from service import auth, cli, errors, observation
-from service.api import health, metrics, orders
-from service.batching import MOST_BATCHES
+from service import commands
+from service.accepting.acceptor import Ordering
+from service.accepting.batcher import MOST_BATCHES
 from service.config import Settings, settings_or_exit
-from service.database import Database, engine_options, prepare_engine
-from service.json_provider import DecimalJSONProvider
-from service.lean import LeanFlask
-from service.models import db
-from service.ordering import Ordering
-from service.readiness import MIGRATIONS
 from service.runtime import EXTENSION, Runtime
+from service.storage.database import Database, engine_options, prepare_engine
+from service.storage.models import db
+from service.storage.schema import MIGRATIONS
+from service.web import auth, errors, health, metrics, orders, request_log
+from service.web.json_provider import DecimalJSONProvider
+from service.web.lean import LeanFlask
 
 # Request threads that can never wait for the database's answer, so that `/ping` and 503s always get
 # through.
@@ -58,9 +58,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         )
         database = Database(db.engine, stall_limit, threads)
     app.extensions[EXTENSION] = Runtime(settings, database, Ordering(database, threads, pool_size))
-    for part in (observation, auth, errors):
+    for part in (request_log, auth, errors):
         part.init_app(app)
     for resource in (health, metrics, orders):
         app.register_blueprint(resource.blueprint)
-    cli.init_app(app)
+    commands.init_app(app)
     return app

@@ -9,11 +9,11 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from service.accepting.acceptor import Ordering
 from service.config import Settings
-from service.database import Database
-from service.ordering import Ordering
 from service.processing.handlers import load_handler
 from service.processing.processor import POOL_SIZE, Processor
+from service.storage.database import Database
 
 # A server that waits GRACEFUL_TIMEOUT_SECONDS and then kills must find the processor done.
 STOP_SHARE = 0.8

@@ -11,8 +11,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 
-from service import create_app
-from service.models import db
+from service.app import create_app
+from service.storage.models import db
 from tests.support import databases
 from tests.support.inspection import Store, open_store
 from tests.support.mysql_server import MySQLServer

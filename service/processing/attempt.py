@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Iterable
 
-from service.dao.claims import Claim
 from service.processing.handlers import OrderTask
+from service.storage.claims import Claim
 
 
 class Attempt:

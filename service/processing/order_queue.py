@@ -1,4 +1,4 @@
-"""The queue of orders as one process sees it: `service.dao.claims` in transactions."""
+"""The queue of orders as one process sees it: `service.storage.claims` in transactions."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from service.config import Settings
-from service.dao import claims
-from service.dao.claims import Claim, ClaimedBatch, ClaimKey, Result, Verdict
-from service.dao.completions import NotAllHeld, complete_all, complete_one
-from service.database import Database
-from service.models import OrderTotals
+from service.storage import claims
+from service.storage.claims import Claim, ClaimedBatch, ClaimKey, Result, Verdict
+from service.storage.completions import NotAllHeld, complete_all, complete_one
+from service.storage.database import Database
+from service.storage.models import OrderTotals
 
 
 class OrderQueue:
     """Claims orders for this process and records what became of them.
 
-    Each method raises the database's exceptions (see `service.database.is_unavailable`).
+    Each method raises the database's exceptions (see `service.storage.database.is_unavailable`).
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:

@@ -16,11 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from service import metrics
 from service.config import Settings
-from service.dao.claims import ISOLATED_FROM_ATTEMPT, ClaimedBatch, Result, Verdict
-from service.database import Database, describe, is_unavailable
-from service.models import OrderStatus
 from service.processing.attempt import Attempt, InFlight
 from service.processing.capacity import Capacity
 from service.processing.handlers import Handler
@@ -28,6 +24,10 @@ from service.processing.leases import LONGEST_WAIT, LeaseKeeper
 from service.processing.order_queue import OrderQueue
 from service.processing.recorder import Recorder
 from service.processing.retries import failure
+from service.storage.claims import ISOLATED_FROM_ATTEMPT, ClaimedBatch, Result, Verdict
+from service.storage.database import Database, describe, is_unavailable
+from service.storage.models import OrderStatus
+from service.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Processor:
         self._capacity = Capacity(
             settings.processor_threads,
             # A process that dies costs each order that it holds an attempt, and only the third
-            # is made alone: see `service.dao.claims.claim_orders`.
+            # is made alone: see `service.storage.claims.claim_orders`.
             may_claim_ahead=settings.processor_max_attempts >= ISOLATED_FROM_ATTEMPT,
         )
         self._hanging_workers = 0

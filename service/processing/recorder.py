@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from service import metrics
-from service.dao.claims import ClaimKey, Result, Verdict
-from service.database import is_unavailable
-from service.models import OrderStatus
 from service.processing.attempt import Attempt, InFlight
 from service.processing.order_queue import OrderQueue
+from service.storage.claims import ClaimKey, Result, Verdict
+from service.storage.database import is_unavailable
+from service.storage.models import OrderStatus
+from service.telemetry import metrics
 
 log = logging.getLogger(__name__)
 

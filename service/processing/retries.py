@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from service.dao.claims import Claim, Result, Verdict
 from service.processing.handlers import OrderRejected
+from service.storage.claims import Claim, Result, Verdict
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0

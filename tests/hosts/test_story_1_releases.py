@@ -64,7 +64,7 @@ def test_a_release_and_the_way_back_are_noticed_by_no_client(deployment: Deploym
     From then on a container of its own processes the orders.
     """
     old, old_colour = deployment.readiness()["release"], deployment.colour
-    deployment.checkout.write("service/migrations/versions/0002_note.py", MIGRATION)
+    deployment.checkout.write("service/storage/migrations/versions/0002_note.py", MIGRATION)
     deployment.node.variables |= {"worker_threads": 16, "processor_threads": 0}
     new = deployment.new_release()
     with traffic(deployment) as sent:
@@ -110,7 +110,7 @@ def test_a_release_that_answers_500_is_taken_back(broken: Deployment) -> None:
 
 def test_a_migration_that_fails_halfway_leaves_the_old_release(broken: Deployment) -> None:
     old = broken.readiness()["release"], broken.colour
-    broken.checkout.write("service/migrations/versions/0003_half.py", FAILS_HALFWAY)
+    broken.checkout.write("service/storage/migrations/versions/0003_half.py", FAILS_HALFWAY)
     release = broken.new_release()
     with traffic(broken) as sent:
         run = broken.try_deploy(*RELEASE_ONLY)

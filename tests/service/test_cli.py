@@ -12,7 +12,7 @@ from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
 
-from service import create_app
+from service.app import create_app
 from tests.support import states
 from tests.support.answers import FULL_FIELDS, json_of
 from tests.support.databases import ONLY_SQLITE, settings_for

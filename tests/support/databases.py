@@ -6,9 +6,9 @@ import pytest
 from flask_migrate import upgrade
 from sqlalchemy import make_url
 
-from service import create_app
+from service.app import create_app
 from service.config import Settings
-from service.models import db
+from service.storage.models import db
 
 # For tests that reach no SQL, or only such as other tests run on MySQL.
 ONLY_SQLITE = pytest.mark.parametrize("url", ["sqlite"], indirect=True)

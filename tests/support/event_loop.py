@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from service import handover
+from service.server import handover
 
 SECONDS = 10
 

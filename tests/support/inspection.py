@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert, select, text, update
 
-from service.dao import orders
-from service.dao.statistics import Statistics, read_statistics
-from service.database import Database, utcnow
-from service.models import IdempotencyKey, Order, OrderTotals
+from service.storage import orders
+from service.storage.database import Database, utcnow
+from service.storage.models import IdempotencyKey, Order, OrderTotals
+from service.storage.statistics import Statistics, read_statistics
 from tests.support.databases import settings_for
 from tests.support.polling import wait_until
 

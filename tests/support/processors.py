@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from service.database import Database
 from service.processing.handlers import Handler, OrderTask
 from service.processing.processor import POOL_SIZE, Processor
+from service.storage.database import Database
 from tests.support.databases import settings_for
 
 # Seconds: longer than any test, so that a processor looks for orders when it starts and when it is

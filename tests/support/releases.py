@@ -35,7 +35,7 @@ def upgrade() -> None:
     op.add_column("orders", sa.Column("half", sa.String(20), nullable=True))
     op.execute("SELECT * FROM no_such_table")
 '''
-BREAKS_BEHIND_NGINX = """from service import create_app
+BREAKS_BEHIND_NGINX = """from service.app import create_app
 
 app = create_app()
 inner = app.wsgi_app

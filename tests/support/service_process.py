@@ -117,7 +117,7 @@ class Server(Process):
         self.port = free_port()
         values = {"DATABASE_URL": url, "PORT": self.port} | environment
         super().__init__(
-            ["gunicorn", "--config", "service/gunicorn.conf.py"],
+            ["gunicorn", "--config", "service/server/gunicorn.conf.py"],
             directory,
             {name: str(value) for name, value in values.items()},
         )

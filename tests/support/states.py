@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, select, update
 
-from service.dao.claims import (
+from service.storage.claims import (
     Claim,
     ClaimedBatch,
     ClaimKey,
@@ -15,7 +15,7 @@ from service.dao.claims import (
     claim_orders,
     record_results,
 )
-from service.models import Order
+from service.storage.models import Order
 from tests.support.inspection import Store
 
 

@@ -40,7 +40,7 @@ def test_a_set_says_what_it_leaves_out(chosen: str, left_out: str) -> None:
 
 
 def test_without_an_engine_tests_are_left_out_and_ci_refuses_to() -> None:
-    given = ("--set=gate", "tests/service/dao/test_races.py")
+    given = ("--set=gate", "tests/service/storage/test_races.py")
     run = collect(*given, PATH=NOWHERE)
     assert re.search(r"NOT RUN: \d+ tests of service: on an engine: .*make lab", run.stdout)
     assert "test_races" in run.stdout

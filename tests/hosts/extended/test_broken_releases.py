@@ -34,7 +34,7 @@ def test_an_image_that_does_not_build(broken: Deployment) -> None:
 
 def test_one_that_fails_the_smoke_test_is_never_switched_to(broken: Deployment) -> None:
     broken.checkout.replace(
-        "service/api/metrics.py",
+        "service/web/metrics.py",
         "    statistics = ",
         '    raise RuntimeError("nobody counted")\n    statistics = ',
     )

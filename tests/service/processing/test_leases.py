@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from service.dao.claims import ClaimedBatch
-from service.models import Order
 from service.processing.handlers import OrderTask
 from service.processing.order_queue import OrderQueue
+from service.storage.claims import ClaimedBatch
+from service.storage.models import Order
 from tests.support.databases import ONLY_SQLITE
 from tests.support.inspection import Store
 from tests.support.polling import wait_until

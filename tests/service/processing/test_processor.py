@@ -9,10 +9,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from service.dao.orders import retry_failed
-from service.models import Order
 from service.processing.handlers import OrderRejected, OrderTask
 from service.runtime import runtime
+from service.storage.models import Order
+from service.storage.orders import retry_failed
 from tests.support.databases import ONLY_MYSQL, ONLY_SQLITE, order_body
 from tests.support.inspection import Store
 from tests.support.mysql_server import MySQLServer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from service.batching import MOST_BATCHES, OVERDUE_SECONDS
+from service.accepting.batcher import MOST_BATCHES, OVERDUE_SECONDS
 from tests.support.databases import order_body
 from tests.support.raw_http import LONGEST_WAIT, RawConnection, post
 from tests.support.service_process import Server

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service.gunicorn_worker import CLIENT_TIMEOUT, RECEIVE_SIZE
+from service.server.worker import CLIENT_TIMEOUT, RECEIVE_SIZE
 from tests.support.databases import migrate
 from tests.support.raw_http import AUTHORIZED, Answer, RawConnection, get
 from tests.support.service_process import Server

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from service.gunicorn_worker import CLIENT_TIMEOUT
+from service.server.worker import CLIENT_TIMEOUT
 from tests.support.calls import Calls
 from tests.support.databases import order_body
 from tests.support.inspection import open_store

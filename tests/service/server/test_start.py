@@ -12,7 +12,7 @@ import pytest
 from tests.support.service_process import Process
 
 SECONDS = 60.0
-GUNICORN = ["gunicorn", "--config", "service/gunicorn.conf.py"]
+GUNICORN = ["gunicorn", "--config", "service/server/gunicorn.conf.py"]
 STATS = ["flask", "--app", "wsgi", "orders", "stats"]
 PROCESS = ["flask", "process-orders"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service import handover
+from service.server import handover
 from tests.support.event_loop import Loop
 
 

@@ -9,8 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from service.dao.claims import Claim
 from service.processing.attempt import Attempt
+from service.storage.claims import Claim
 
 
 @pytest.fixture

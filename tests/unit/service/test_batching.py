@@ -10,8 +10,9 @@ from functools import partial
 
 import pytest
 
-from service import batching, handover
-from service.batching import LARGEST_BATCH, MOST_BATCHES, OVERDUE_SECONDS, Batcher
+from service.accepting import batcher as batching
+from service.accepting.batcher import LARGEST_BATCH, MOST_BATCHES, OVERDUE_SECONDS, Batcher
+from service.server import handover
 from tests.support.event_loop import SECONDS, Loop
 from tests.support.polling import wait_until
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.fair_accept import PATIENCE, ConnectionCounts, Turn
+from service.server.fair_accept import PATIENCE, ConnectionCounts, Turn
 
 ME, OTHER = 7, 8
 
@@ -13,7 +13,7 @@ ME, OTHER = 7, 8
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which only the test moves."""
     now = [100.0]
-    monkeypatch.setattr("service.fair_accept.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("service.server.fair_accept.time.monotonic", lambda: now[0])
     return now
 
 

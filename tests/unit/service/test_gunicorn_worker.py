@@ -10,7 +10,7 @@ import socket
 
 import pytest
 
-from service.gunicorn_worker import write_json_error
+from service.server.worker import write_json_error
 
 
 def answer(status: int, reason: str, message: str) -> tuple[str, dict[str, str], bytes]:

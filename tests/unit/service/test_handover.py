@@ -10,8 +10,8 @@ from functools import partial
 
 import pytest
 
-from service import handover
-from service.handover import Outcome, WaitedTooLong
+from service.server import handover
+from service.server.handover import Outcome, WaitedTooLong
 from tests.support.event_loop import SECONDS, Loop
 
 number: ContextVar[int] = ContextVar("number")

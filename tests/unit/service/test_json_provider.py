@@ -9,7 +9,7 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.json_provider import DecimalJSONProvider
+from service.web.json_provider import DecimalJSONProvider
 
 provider = DecimalJSONProvider(Flask("test"))
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from service import request_id
 from service.config import Settings
-from service.logs import logging_config
+from service.telemetry import request_id
+from service.telemetry.logs import logging_config
 
 SECRET = "hunter2hunter2"
 Logged = Callable[[Settings], io.StringIO]

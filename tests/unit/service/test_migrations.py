@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.readiness import MIGRATIONS
+from service.storage.schema import MIGRATIONS
 
 VERSIONS = sorted((MIGRATIONS / "versions").glob("*.py"))
 # What an upgrade may ask of Alembic; a new kind is added here when it is known to be harmless.

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from service.dao.orders import NewOrder
-from service.schemas import NewOrderSchema
+from service.storage.orders import NewOrder
+from service.web.schemas import NewOrderSchema
 
 LARGEST_ID = 2**63 - 1
 LARGEST_AMOUNT = Decimal("9999999999.99")

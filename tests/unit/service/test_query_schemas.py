@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from service.schemas import ListQuerySchema, ViewQuerySchema, encode_cursor, parse_integer
+from service.web.schemas import ListQuerySchema, ViewQuerySchema, encode_cursor, parse_integer
 
 LARGEST_ID = 2**63 - 1
 

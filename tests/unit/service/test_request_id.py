@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import request_id
+from service.telemetry import request_id
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from decimal import Decimal
 
 import pytest
 
-from service.dao.claims import Claim, Verdict
 from service.processing.handlers import OrderRejected
 from service.processing.retries import describe, failure, retry_delay
+from service.storage.claims import Claim, Verdict
 
 
 def claim(attempt: int) -> Claim:

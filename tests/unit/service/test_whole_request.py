@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.whole_request import Outbox, is_whole_request
+from service.server.whole_request import Outbox, is_whole_request
 
 GET = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /orders HTTP/1.1\r\nHost: localhost\r\n"

@@ -1,0 +1,1 @@
+"""From a valid order to a durable row: exactly once, in groups."""

@@ -1,0 +1,1 @@
+"""How the service is served: gunicorn's settings and its worker."""

@@ -1,0 +1,152 @@
+"""The tables. `service/storage/migrations` creates them; a test keeps the two the same."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, cast
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    String,
+    case,
+)
+from sqlalchemy import DateTime as SqlDateTime
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+LAST_ERROR_LENGTH = 1000
+
+
+class Base(DeclarativeBase):
+    """The declarative base of all tables."""
+
+
+db = SQLAlchemy(model_class=Base)
+
+
+class OrderStatus(StrEnum):
+    """Where an order is in its processing."""
+
+    PENDING = "Pending"
+    PROCESSING = "Processing"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+
+class Money(TypeDecorator[Decimal]):
+    """An amount with two decimals: DECIMAL on MySQL, whole cents on SQLite, which has none."""
+
+    impl = Numeric(12, 2)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column's type."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(BigInteger())
+        return dialect.type_descriptor(Numeric(12, 2))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        """Turn an amount into what is stored."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return int(value.scaleb(2))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        """Turn what is stored into an amount."""
+        if value is None or dialect.name != "sqlite":
+            return cast("Decimal | None", value)
+        return Decimal(value).scaleb(-2)
+
+
+# SQLite counts rows by itself only in a column of the type INTEGER.
+Identity = BigInteger().with_variant(Integer, "sqlite")
+Moment = SqlDateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
+
+
+# MySQL's optimizer prefers to walk the primary key when a query has ORDER BY id and LIMIT, past
+# all finished orders: so each such query names its index.
+BY_OUTCOME = "FORCE INDEX (ix_orders_outcome)"
+BY_USER = "FORCE INDEX (ix_orders_user_id)"
+
+
+class Order(Base):
+    """An accepted order and its processing.
+
+    `outcome` is NULL until the order is finished, and `lease_owner` is NULL while nobody works on
+    it, so a claim changes no index. `available_at` is when the order may next be claimed: its
+    arrival, the end of its lease, or the end of its back-off. `fence` counts the claims; a worker
+    may only finish the order with the number that its own claim got.
+    """
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        Index("uq_orders_order_id", "order_id", unique=True),
+        Index("ix_orders_outcome", "outcome", "id"),
+        Index("ix_orders_user_id", "user_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, autoincrement=True)
+    order_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    item_ids: Mapped[list[int]] = mapped_column(JSON)
+    total_amount: Mapped[Decimal] = mapped_column(Money)
+    outcome: Mapped[str | None] = mapped_column(String(9))
+    lease_owner: Mapped[str | None] = mapped_column(String(64))
+    available_at: Mapped[datetime] = mapped_column(Moment)
+    attempts: Mapped[int] = mapped_column(Integer)
+    fence: Mapped[int] = mapped_column(BigInteger)
+    processing_microseconds: Mapped[int | None] = mapped_column(BigInteger)
+    last_error: Mapped[str | None] = mapped_column(String(LAST_ERROR_LENGTH))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+
+    status: Mapped[str] = column_property(
+        case(
+            (outcome.is_not(None), outcome),
+            (lease_owner.is_not(None), OrderStatus.PROCESSING.value),
+            else_=OrderStatus.PENDING.value,
+        )
+    )
+
+
+class OrderTotals(Base):
+    """How many orders are finished, kept by the transactions that finish them.
+
+    The sum over all rows counts. There are several (`SLOTS`), so that processes which finish
+    orders at the same time do not wait for each other's commit.
+    """
+
+    __tablename__ = "order_totals"
+    SLOTS = 16
+
+    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    completed: Mapped[int] = mapped_column(BigInteger)
+    failed: Mapped[int] = mapped_column(BigInteger)
+    processing_microseconds: Mapped[int] = mapped_column(BigInteger)
+
+
+class IdempotencyKey(Base):
+    """The first answer to each idempotency key: its status (201 or 409) and its order."""
+
+    __tablename__ = "idempotency_keys"
+
+    key_hash: Mapped[bytes] = mapped_column(
+        LargeBinary(32).with_variant(mysql.BINARY(32), "mysql"), primary_key=True
+    )
+    payload_hash: Mapped[bytes] = mapped_column(
+        LargeBinary(32).with_variant(mysql.BINARY(32), "mysql")
+    )
+    order_id: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[datetime] = mapped_column(Moment)

@@ -1,0 +1,128 @@
+"""Logging: JSON lines in production, readable ones in development, with the request's id."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from service.config import Settings
+from service.telemetry import request_id
+
+# Keys that a log call may pass as `extra`, in the order in which a line shows them.
+CONTEXT_KEYS = ("request_id", "order_id", "attempt", "method", "path", "status", "milliseconds")
+
+
+class ContextFilter(logging.Filter):
+    """Adds the request's id to each record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        if not hasattr(record, "request_id") and (current := request_id.current.get()):
+            record.request_id = current
+        return True
+
+
+class ReadableFormatter(logging.Formatter):
+    """`time level logger: message key=value …`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format the record as one line, and its traceback, if any, below."""
+        text = super().format(record)
+        line, separator, rest = text.partition("\n")
+        pairs = [f"{key}={_plain(record, key)}" for key in CONTEXT_KEYS if hasattr(record, key)]
+        return " ".join([line, *pairs]) + separator + rest
+
+
+def _plain(record: logging.LogRecord, key: str) -> str:
+    # A path may hold anything, a line's end included.
+    text = str(getattr(record, key))
+    return text if text.isprintable() else ascii(text)
+
+
+class JsonLineFormatter(logging.Formatter):
+    """One line of JSON. Each request writes one, so the time is made once a second only."""
+
+    _encode = json.JSONEncoder(default=str).encode
+
+    def __init__(self, release: str) -> None:
+        super().__init__(datefmt="%Y-%m-%dT%H:%M:%S%z")
+        self._release = release
+        self._second = (0, "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format the record, its traceback included."""
+        own = record.__dict__
+        line = {
+            "time": self.formatTime(record, self.datefmt),
+            "level": record.levelname,
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+            "release": self._release,
+        }
+        line.update((key, own[key]) for key in CONTEXT_KEYS if key in own)
+        if record.exc_info:
+            line["exc_info"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack_info"] = self.formatStack(record.stack_info)
+        return self._encode(line)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Format the record's time."""
+        second, text = self._second
+        if second != int(record.created):
+            second, text = int(record.created), super().formatTime(record, datefmt)
+            self._second = (second, text)
+        return text
+
+
+class SlowClientFilter(logging.Filter):
+    """Makes one line of gunicorn's traceback for a client that does not finish its request, or
+    does not take its answer."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        if record.exc_info and isinstance(record.exc_info[1], BlockingIOError):
+            record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.msg, record.args = "a client was too slow", ()
+        return True
+
+
+def logging_config(settings: Settings) -> dict[str, Any]:
+    """Return the `logging.config` dictionary, for this service and for gunicorn's own lines."""
+    formatter = "json" if settings.production else "readable"
+    quiet = {"level": "WARNING"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"context": {"()": ContextFilter}, "slow_client": {"()": SlowClientFilter}},
+        "formatters": {
+            "json": {"()": JsonLineFormatter, "release": settings.release},
+            "readable": {
+                "()": ReadableFormatter,
+                "fmt": "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+            },
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": formatter,
+                "filters": ["context"],
+            }
+        },
+        "root": {"level": settings.log_level, "handlers": ["stderr"]},
+        "loggers": {
+            "gunicorn.error": {
+                "level": settings.log_level,
+                "propagate": True,
+                "handlers": [],
+                "filters": ["slow_client"],
+            },
+            "gunicorn.access": {"level": "INFO", "propagate": False, "handlers": []},
+            "alembic": {"level": "INFO"},
+            "urllib3": quiet,
+            "sqlalchemy.pool": quiet,
+        },
+    }

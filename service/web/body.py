@@ -1,0 +1,57 @@
+"""Reads JSON bodies: whole ones, of bounded size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app, request
+from gunicorn.http.errors import ParseException
+
+from service.web.errors import ApiError
+
+# Bytes.
+LARGEST_BODY = 1024 * 1024
+
+
+def json_object() -> dict[str, Any]:
+    """Return the object that the request's body holds.
+
+    Raises:
+        ApiError: it is of another media type (415), too large (413), cut off, not JSON, or not an
+            object (400).
+    """
+    if request.mimetype != "application/json":
+        raise ApiError(415, "Unsupported media type; expected Content-Type: application/json.")
+    try:
+        body = current_app.json.loads(_read())
+    except ValueError:
+        raise ApiError(400, "The body is not valid JSON.") from None
+    if not isinstance(body, dict):
+        raise ApiError(400, "The body is not a JSON object.")
+    return body
+
+
+def _read() -> bytes:
+    # Not `request.get_data`, which takes what arrived for the whole: of a body that was cut off,
+    # and of the first bytes of one in chunks that is too large.
+    declared = request.content_length
+    if declared is not None and declared > LARGEST_BODY:
+        raise _too_large()
+    size = LARGEST_BODY + 1 if declared is None else declared
+    try:
+        data: bytes = request.environ["wsgi.input"].read(size)
+    except (OSError, ParseException):
+        raise _incomplete() from None
+    if len(data) > LARGEST_BODY:
+        raise _too_large()
+    if declared is not None and len(data) < declared:
+        raise _incomplete()
+    return data
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, f"The body is too large; expected at most {LARGEST_BODY} bytes.")
+
+
+def _incomplete() -> ApiError:
+    return ApiError(400, "The body is incomplete.")

@@ -1,0 +1,94 @@
+"""`/orders`: accept, look up and list orders."""
+
+from __future__ import annotations
+
+from flask import Blueprint, g, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from service.accepting import acceptor as ordering
+from service.accepting.acceptor import KeyReused
+from service.runtime import runtime
+from service.storage import orders as dao
+from service.storage.models import OrderStatus
+from service.web.body import json_object
+from service.web.errors import ApiError
+from service.web.schemas import (
+    LARGEST_ID,
+    FullOrderSchema,
+    ListQuerySchema,
+    NewOrderSchema,
+    ViewQuerySchema,
+    encode_cursor,
+    parse_integer,
+)
+
+blueprint = Blueprint("orders", __name__)
+
+_new_order = NewOrderSchema()
+_full_order = FullOrderSchema()
+_list_query = ListQuerySchema()
+_view_query = ViewQuerySchema()
+
+
+@blueprint.post("/orders")
+def create_order() -> ResponseReturnValue:
+    """Accept an order; the answer is sent after it is durable."""
+    order = _new_order.load(json_object())
+    g.order_id = order.order_id
+    try:
+        acceptance = runtime().ordering.accept(order, _idempotency_key())
+    except KeyReused:
+        raise ApiError(422, "This Idempotency-Key was used before with another payload.") from None
+    headers = {"Idempotent-Replayed": "true"} if acceptance.replayed else {}
+    if acceptance.status == ordering.DUPLICATE:
+        raise ApiError(409, "Duplicate order_id. This order already exists.", headers)
+    if not acceptance.replayed:
+        runtime().wake_processor()
+    headers["Location"] = f"/orders/{order.order_id}"
+    return {"message": "Order received", "order_id": order.order_id}, 201, headers
+
+
+@blueprint.get("/orders/<order_id>")
+def get_order(order_id: str) -> ResponseReturnValue:
+    """Return an order's status, or the whole order with `?view=full`."""
+    view = _view_query.load(request.args)["view"] if request.query_string else "status"
+    number = parse_integer(order_id, LARGEST_ID)
+    if number is None:
+        raise _not_found()
+    g.order_id = number
+    if view == "full":
+        row = runtime().database.statement(lambda connection: dao.get_order(connection, number))
+        if row is None:
+            raise _not_found()
+        return jsonify(_full_order.dump(row))
+    status = runtime().ordering.status(number)
+    if status is None:
+        raise _not_found()
+    return {"order_id": number, "status": status}
+
+
+@blueprint.get("/orders")
+def list_orders() -> ResponseReturnValue:
+    """Return a page of whole orders, newest first."""
+    query = _list_query.load(request.args)
+    limit = query.pop("limit")
+    if "status" in query:
+        query["status"] = OrderStatus(query["status"])
+    # One more than asked for tells whether there is a next page.
+    rows = runtime().database.statement(
+        lambda connection: dao.list_orders(connection, limit=limit + 1, **query)
+    )
+    page = rows[:limit]
+    following = encode_cursor(page[-1].id) if len(rows) > limit else None
+    return {"orders": _full_order.dump(page, many=True), "next": following}
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not ordering.is_valid_key(key):
+        raise ApiError(400, "Idempotency-Key is not valid; expected 1 to 255 printable characters.")
+    return key
+
+
+def _not_found() -> ApiError:
+    return ApiError(404, "Order not found")

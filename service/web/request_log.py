@@ -1,0 +1,60 @@
+"""What every request leaves behind: its id, a log line and its share in the metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import cache
+
+from flask import Flask, Response, g, request
+from prometheus_client import Counter, Histogram
+
+from service.telemetry import metrics, request_id
+
+log = logging.getLogger("service.access")
+
+
+def init_app(app: Flask) -> None:
+    """Register the hooks; first of all, so that the id is there for the others."""
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.teardown_request(_forget)
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    request_id.current.set(request_id.choose(request.headers.get(request_id.HEADER)))
+
+
+def _end(response: Response) -> Response:
+    response.headers[request_id.HEADER] = request_id.current.get() or request_id.choose(None)
+    seconds = time.perf_counter() - g.started
+    # The rule, not the path: the number of time series must not grow with the orders.
+    rule, method, status = request.url_rule, request.method, response.status_code
+    requests, durations = (
+        _series(method, rule.rule, status) if rule else _series("unknown", "unknown", status)
+    )
+    requests.inc()
+    durations.observe(seconds)
+    extra = {
+        "method": method,
+        "path": request.path,
+        "status": status,
+        "milliseconds": round(seconds * 1000, 2),
+    }
+    if "order_id" in g:
+        extra["order_id"] = g.order_id
+    log.info("request", extra=extra)
+    return response
+
+
+@cache
+def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return (
+        metrics.HTTP_REQUESTS.labels(method=method, route=route, status=status),
+        metrics.HTTP_SECONDS.labels(method=method, route=route),
+    )
+
+
+def _forget(_error: BaseException | None) -> None:
+    request_id.current.set(None)

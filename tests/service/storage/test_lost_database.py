@@ -1,0 +1,157 @@
+"""Without its database the service answers 503 and `Retry-After`: no 500, hang or traceback."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from service.app import create_app
+from service.storage.models import db
+from tests.support.answers import error_of, json_of
+from tests.support.databases import ONLY_MYSQL, order_body, settings_for
+from tests.support.inspection import Store
+from tests.support.mysql_server import MySQLServer
+from tests.support.ports import free_port
+from tests.support.service_process import AUTHORIZATION
+
+# The password is in the URL, and never in an answer.
+PASSWORD = "hunter2hunter2"
+UNKNOWN_HOST = "database.invalid"
+KEY = {"Idempotency-Key": "key"}
+
+
+@contextmanager
+def service_on(url: str) -> Iterator[FlaskClient]:
+    app = create_app(settings_for(url))
+    with app.app_context():
+        client = app.test_client()
+        client.environ_base["HTTP_AUTHORIZATION"] = AUTHORIZATION["authorization"]
+        yield client
+        db.engine.dispose()
+
+
+def mysql_url(host: str, port: int) -> str:
+    return f"mysql+pymysql://orders:{PASSWORD}@{host}:{port}/orders"
+
+
+def directory(folder: Path) -> str:
+    return f"sqlite:///{folder}"
+
+
+def file_without_tables(folder: Path) -> str:
+    return f"sqlite:///{folder}/fresh.db"
+
+
+def file_of_text(folder: Path) -> str:
+    (folder / "text.db").write_text("This is no database. " * 1000)
+    return f"sqlite:///{folder}/text.db"
+
+
+def closed_port(_folder: Path) -> str:
+    return mysql_url("127.0.0.1", free_port())
+
+
+def unknown_host(_folder: Path) -> str:
+    return mysql_url(UNKNOWN_HOST, 3306)
+
+
+def wrong_password(server: MySQLServer) -> str:
+    return mysql_url(server.host, server.port)
+
+
+def no_such_database(server: MySQLServer) -> str:
+    return server.url("orders_gone")
+
+
+def no_tables(server: MySQLServer) -> str:
+    return server.url(server.create_database())
+
+
+@pytest.fixture(autouse=True)
+def resolver_without_the_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who resolves names here, and how fast, decides nothing."""
+    resolve = socket.getaddrinfo
+
+    def look_up(host: str, *arguments: int) -> object:
+        if host == UNKNOWN_HOST:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *arguments)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+def assert_unavailable(answer: TestResponse) -> None:
+    assert isinstance(error_of(answer, 503), str)
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert answer.headers["X-Request-ID"]
+    assert "Location" not in answer.headers
+
+
+def assert_says_so(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Fail unless a service on this database tells clients, `/readyz` and the log what it lacks."""
+    with service_on(url) as client:
+        assert_unavailable(client.get("/orders/1"))
+        assert_unavailable(client.post("/orders", json=order_body(1)))
+        assert client.get("/ping").status_code == 200
+        not_ready = client.get("/readyz")
+    assert not_ready.status_code == 503
+    assert set(json_of(not_ready)["problems"]) & {"database", "schema"}
+    assert PASSWORD not in not_ready.text
+    assert [record for record in caplog.records if record.levelname == "WARNING"]
+    assert PASSWORD not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [directory, file_without_tables, file_of_text, closed_port, unknown_host],
+    ids=lambda lose: lose.__name__,
+)
+def test_a_database_that_is_not_there(
+    lose: Callable[[Path], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert_says_so(lose(tmp_path), caplog)
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize(
+    "lose", [wrong_password, no_such_database, no_tables], ids=lambda lose: lose.__name__
+)
+def test_a_server_that_does_not_let_the_service_in(
+    lose: Callable[[MySQLServer], str], mysql_server: MySQLServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert_says_so(lose(mysql_server), caplog)
+
+
+def test_whatever_needs_the_database_is_unavailable(tmp_path: Path) -> None:
+    with service_on(closed_port(tmp_path)) as client:
+        for path in ("/orders?status=Pending", "/orders/1?view=full", "/metrics"):
+            assert_unavailable(client.get(path))
+        assert_unavailable(client.get("/metrics", headers={"Accept": "text/plain"}))
+        assert_unavailable(client.post("/orders", json=order_body(1), headers=KEY))
+
+
+def test_what_needs_no_database_is_answered(tmp_path: Path) -> None:
+    with service_on(closed_port(tmp_path)) as client:
+        assert client.get("/healthz").status_code == 200
+        error_of(client.get("/orders", headers={"Authorization": ""}), 401)
+        error_of(client.post("/orders", json={}), 400)
+        error_of(client.get("/nowhere"), 404)
+
+
+@ONLY_MYSQL
+def test_a_database_that_takes_no_writes(
+    client: FlaskClient, store: Store, mysql_server: MySQLServer
+) -> None:
+    with mysql_server.read_only():
+        for headers in ({}, KEY):
+            assert_unavailable(client.post("/orders", json=order_body(1), headers=headers))
+        error_of(client.get("/orders/1"), 404)
+    assert client.post("/orders", json=order_body(1), headers=KEY).status_code == 201
+    assert store.statuses() == {1: "Pending"}

@@ -1,0 +1,173 @@
+"""How each statement finds its orders: by which index, and past how few others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from service.storage import orders
+from service.storage.claims import (
+    Claim,
+    Result,
+    Verdict,
+    claim_orders,
+    has_claimable,
+    record_results,
+    renew_leases,
+)
+from service.storage.completions import complete_all, complete_one
+from service.storage.idempotency_keys import NewKey, get_key, insert_keys, set_status
+from service.storage.models import OrderStatus
+from service.storage.statistics import read_statistics
+from tests.support.databases import migrate
+from tests.support.inspection import Store, open_store
+from tests.support.mysql_server import MySQLServer
+from tests.support.plans import PRIMARY, MySQLPlans, SQLitePlans
+from tests.support.statements import statements
+
+OUTCOME, USER, ORDER_ID = "ix_orders_outcome", "ix_orders_user_id", "uq_orders_order_id"
+FINISHED, UNFINISHED = 20_000, 50
+# The oldest orders are one client's, and failed: whoever looks for them among all orders, newest
+# first, passes the others.
+OLDEST, OLD_CLIENT = 100, 7
+# Rows, and steps of which each row takes several: to pass the finished orders costs far more.
+MOST = {"mysql": 5 * OLDEST, "sqlite": FINISHED}
+KEY = b"k" * 32
+FILL = """
+INSERT INTO orders (order_id, user_id, item_ids, total_amount, outcome, available_at, attempts,
+                    fence, processing_microseconds, created_at, updated_at)
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :stored)
+SELECT n, CASE WHEN n <= :oldest THEN :old ELSE 1000 + n % 1000 END, '[1, 2, 3]', 100,
+       CASE WHEN n <= :oldest THEN 'Failed' WHEN n <= :finished THEN 'Completed' END,
+       :moment, 1, 1, 1000, :moment, :moment
+FROM numbers
+"""
+Work = Callable[[Connection, list[Claim]], object]
+
+
+def claim(connection: Connection) -> list[Claim]:
+    return claim_orders(
+        connection, owner="a", limit=4, lease_seconds=3600, max_attempts=5, idle=False
+    ).claims
+
+
+def record_each_verdict(connection: Connection, held: list[Claim]) -> None:
+    results = [Result(one, verdict) for one, verdict in zip(held, Verdict, strict=True)]
+    record_results(connection, results, slot=0)
+
+
+def complete_first(connection: Connection, held: list[Claim]) -> None:
+    result = Result(held[0], Verdict.COMPLETE)
+    if not complete_one(connection, result, slot=0):
+        complete_all(connection, [result], slot=0)
+
+
+def complete_held(connection: Connection, held: list[Claim]) -> None:
+    complete_all(connection, [Result(one, Verdict.COMPLETE) for one in held], slot=0)
+
+
+CASES: dict[str, tuple[Work, set[str]]] = {
+    "is there a claimable order": (lambda its, _: has_claimable(its), {OUTCOME}),
+    "claim": (lambda its, _: claim(its), {OUTCOME, PRIMARY}),
+    "renew": (lambda its, held: renew_leases(its, held, 60), {PRIMARY}),
+    "record each verdict": (record_each_verdict, {PRIMARY}),
+    "complete one": (complete_first, {PRIMARY}),
+    "complete all": (complete_held, {PRIMARY}),
+    "statuses": (lambda its, _: orders.get_statuses(its, [1, 9000, 20_001]), {ORDER_ID}),
+    "one order": (lambda its, _: orders.get_order(its, 9000), {ORDER_ID}),
+    "retry a failed one": (lambda its, _: orders.retry_failed(its, 1), {ORDER_ID}),
+    "figures": (lambda its, _: read_statistics(its), {OUTCOME}),
+    "a repeated key": (lambda its, _: get_key(its, KEY), {PRIMARY}),
+    "a duplicate's key": (lambda its, _: set_status(its, KEY, 409), {PRIMARY}),
+}
+
+
+def fill(connection: Connection) -> None:
+    """Store orders as the service would have left them."""
+    if connection.dialect.name == "mysql":
+        connection.execute(text("SET SESSION cte_max_recursion_depth = 1000000"))
+    values = {
+        "stored": FINISHED + UNFINISHED,
+        "finished": FINISHED,
+        "oldest": OLDEST,
+        "old": OLD_CLIENT,
+        "moment": "2026-01-01 00:00:00.000000",
+    }
+    connection.execute(text(FILL), values)
+    insert_keys(connection, [NewKey(KEY, KEY, 1, 201)])
+    if connection.dialect.name == "mysql":
+        connection.execute(text("ANALYZE TABLE orders, idempotency_keys"))
+
+
+class Filled:
+    """A database in which nearly all orders are finished, and a few under way."""
+
+    def __init__(self, store: Store, plans: SQLitePlans | MySQLPlans) -> None:
+        store.run(fill)
+        self._held = store.run(claim)
+        self._database = store.database
+        self._plans = plans
+
+    def run(self, work: Work) -> tuple[set[str], bool]:
+        """Return the indexes that the work goes by, and whether it passes by few other orders.
+
+        What it does is undone.
+        """
+        with self._database.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            with statements(connection.engine) as sent:
+                cost = self._plans.cost(connection, lambda its: work(its, self._held))
+            connection.exec_driver_sql("ROLLBACK")
+            found = [self._plans.indexes(connection, statement) for statement in sent]
+        return set[str]().union(*found), cost <= MOST[connection.dialect.name]
+
+
+@pytest.fixture(scope="module")
+def filled_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('plans')}/orders.db"
+    migrate(url)
+    with open_store(url) as store:
+        yield Filled(store, SQLitePlans())
+
+
+@pytest.fixture(scope="module")
+def filled_mysql(mysql_server: MySQLServer) -> Iterator[Filled]:
+    name = mysql_server.create_database()
+    migrate(mysql_server.url(name))
+    with open_store(mysql_server.url(name)) as store:
+        yield Filled(store, MySQLPlans(mysql_server))
+    mysql_server.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
+def filled(request: pytest.FixtureRequest) -> Filled:
+    made: Filled = request.getfixturevalue(f"filled_{request.param}")
+    return made
+
+
+def test_a_statement_that_passes_by_all_orders_is_noticed(filled: Filled) -> None:
+    query = text("SELECT SUM(total_amount) FROM orders")
+    _, cheap = filled.run(lambda its, _: its.execute(query).all())
+    assert not cheap
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_goes_by_its_index(filled: Filled, name: str) -> None:
+    work, indexes = CASES[name]
+    assert filled.run(work) == (indexes, True)
+
+
+def test_lists_go_by_their_index_whatever_is_asked_for(filled: Filled) -> None:
+    def listing(**filters: Any) -> Work:
+        return lambda its, _: orders.list_orders(its, limit=21, **filters)
+
+    for status, user, before in product(
+        (None, *OrderStatus), (None, OLD_CLIENT), (None, FINISHED // 2)
+    ):
+        index = USER if user else OUTCOME if status else PRIMARY
+        found = filled.run(listing(status=status, user_id=user, before=before))
+        assert found == ({index}, True), f"status {status}, user {user}, before {before}"
