@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import math
 
 from flask import Flask
 from flask_migrate import Migrate
 
 from service import commands
-from service.accepting.acceptor import Ordering
-from service.accepting.batcher import MOST_BATCHES
+from service.accepting.acceptor import Acceptor
 from service.config import Settings, settings_or_exit
+from service.processing.processor import POOL_SIZE
 from service.runtime import EXTENSION, Runtime
-from service.storage.database import Database, engine_options, prepare_engine
-from service.storage.models import db
+from service.storage.database import Database
+from service.storage.engine import engine_options, prepare_engine
+from service.storage.models import PROCESSING, db
+from service.storage.places import Places
 from service.storage.schema import MIGRATIONS
-from service.web import auth, errors, health, metrics, orders, request_log
+from service.web import auth, errors, health, metrics, orders, request_log, strictness
 from service.web.json_provider import DecimalJSONProvider
-from service.web.lean import LeanFlask
 
-# Request threads that can never wait for the database's answer, so that `/ping` and 503s always get
-# through.
+# Threads that never wait for the database, so that `/ping` and 503s always get through.
 SPARE_THREADS = 2
-# Kinds of batches: plain orders, those with a key, and look-ups. A thread for each that may be on
-# its way, so that they leave the others theirs.
-BATCHERS = 3
+# Threads that never wait for orders to be stored, so that reads get through as well.
+SPARE_FROM_WRITERS = 6
+# The least time, in seconds, after which MySQL gives up on a processor that is silent: one that is
+# alive asks for orders each second.
+SHORTEST_IDLE = 5
 
 migrate = Migrate()
 
@@ -36,31 +38,48 @@ def create_app(settings: Settings | None = None) -> Flask:
     the program with one line on stderr.
     """
     settings = settings or settings_or_exit()
-    pool_size = settings.web_threads - SPARE_THREADS
-    on_sqlite = settings.database_url.get_backend_name() == "sqlite"
-    stall_limit = None if on_sqlite else pool_size // 2
-    app = LeanFlask(__name__, static_folder=None)
-    app.config.update(
-        # An automatic answer to OPTIONS has no JSON.
-        PROVIDE_AUTOMATIC_OPTIONS=False,
-        SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url, pool_size),
-    )
-    app.json = DecimalJSONProvider(app)
-    # Redirects have HTML in them.
-    app.url_map.merge_slashes = False
+    app = Flask(__name__, static_folder=None)
+    _configure(app, settings)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(MIGRATIONS))
-    with app.app_context():
-        prepare_engine(db.engine)
-        threads = ThreadPoolExecutor(
-            pool_size + BATCHERS * MOST_BATCHES, thread_name_prefix="database-request"
-        )
-        database = Database(db.engine, stall_limit, threads)
-    app.extensions[EXTENSION] = Runtime(settings, database, Ordering(database, threads, pool_size))
-    for part in (request_log, auth, errors):
+    app.extensions[EXTENSION] = _make_runtime(app, settings)
+    for part in (request_log, strictness, auth, errors):
         part.init_app(app)
     for resource in (health, metrics, orders):
         app.register_blueprint(resource.blueprint)
     commands.init_app(app)
     return app
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    url = settings.database_url
+    # What a processor that hangs has locked is free as soon as what it has claimed.
+    idle_timeout = max(SHORTEST_IDLE, math.ceil(settings.processor_lease_seconds))
+    app.config.update(
+        # An automatic answer to OPTIONS has no JSON.
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+        SQLALCHEMY_DATABASE_URI=url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(url, settings.web_threads),
+        SQLALCHEMY_BINDS={PROCESSING: {"url": url, **engine_options(url, POOL_SIZE, idle_timeout)}},
+    )
+    app.json = DecimalJSONProvider(app)
+    # Redirects have HTML in them.
+    app.url_map.merge_slashes = False
+
+
+def _make_runtime(app: Flask, settings: Settings) -> Runtime:
+    with app.app_context():
+        engines = db.engines
+    for engine in engines.values():
+        prepare_engine(engine)
+    database = Database(engines[None])
+    threads = settings.web_threads
+    places = Places(threads - SPARE_THREADS)
+    writers = max(threads // 2, threads - SPARE_FROM_WRITERS)
+    return Runtime(
+        settings=settings,
+        database=database,
+        processing_database=Database(engines[PROCESSING]),
+        places=places,
+        acceptor=Acceptor(database, places, writers),
+    )

@@ -17,7 +17,7 @@ from flask.cli import AppGroup, with_appcontext
 from service.config import ConfigError
 from service.runtime import runtime
 from service.storage import orders as dao
-from service.storage.database import describe, is_unavailable
+from service.storage.failures import describe, is_unavailable
 from service.storage.models import OrderStatus
 from service.storage.statistics import read_statistics
 from service.telemetry.logs import logging_config

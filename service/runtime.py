@@ -1,25 +1,25 @@
-"""What an application was made of: its settings, its database and its processor, if it has one."""
+"""What an application is made of: its settings, its database, and its processor, if it has one."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 from flask import Flask, current_app
+from sqlalchemy import Connection
 
-from service.accepting.acceptor import Ordering
+from service.accepting.acceptor import Acceptor
 from service.config import Settings
 from service.processing.handlers import load_handler
-from service.processing.processor import POOL_SIZE, Processor
+from service.processing.processor import Processor
 from service.storage.database import Database
+from service.storage.places import Places
+
+T = TypeVar("T")
 
 # A server that waits GRACEFUL_TIMEOUT_SECONDS and then kills must find the processor done.
 STOP_SHARE = 0.8
-# The least time, in seconds, after which MySQL gives up on a processor that is silent: one that is
-# alive asks for orders each second.
-SHORTEST_IDLE = 5
 EXTENSION = "order_service"
 
 
@@ -27,14 +27,27 @@ EXTENSION = "order_service"
 class Runtime:
     """The parts of one application.
 
-    `serving` tells that a server has started it, and `processor` is set while one runs here.
+    `processing_database` has connections of its own, so that a busy web server cannot starve the
+    leases. `serving` says that a server has started the application, and `processor` is set while
+    one runs here.
     """
 
     settings: Settings
     database: Database
-    ordering: Ordering
+    processing_database: Database
+    places: Places
+    acceptor: Acceptor
     serving: bool = False
     processor: Processor | None = None
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which executes one statement for a request, and return what it returned.
+
+        Raises:
+            Overloaded: too many requests wait for the database.
+        """
+        with self.places.take():
+            return self.database.statement(work)
 
     def start_processor(self, on_broken: Callable[[], None]) -> None:
         """Start processing in this process, unless the settings turn it off.
@@ -46,10 +59,7 @@ class Runtime:
         if not self.settings.processor_threads:
             return
         handler = load_handler(self.settings)
-        # What a processor that hangs has locked is free as soon as what it has claimed.
-        idle_timeout = max(SHORTEST_IDLE, math.ceil(self.settings.processor_lease_seconds))
-        own = Database.open(self.settings.database_url, POOL_SIZE, idle_timeout)
-        self.processor = Processor(own, handler, self.settings, on_broken)
+        self.processor = Processor(self.processing_database, handler, self.settings, on_broken)
         self.processor.start()
 
     def stop_processor(self) -> None:
@@ -58,7 +68,7 @@ class Runtime:
             self.processor.stop(self.settings.graceful_timeout_seconds * STOP_SHARE)
 
     def wake_processor(self) -> None:
-        """Tell the processor of this process, if there is one, that an order has arrived."""
+        """Let the processor of this process, if there is one, look for new orders at once."""
         if self.processor is not None:
             self.processor.wake()
 

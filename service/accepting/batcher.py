@@ -1,12 +1,15 @@
-"""Group commit: what concurrent requests ask of the database, collected into one statement.
+"""Group commit: what concurrent callers ask of the database, collected into one statement.
 
 A statement and its commit cost the same few round trips and the same wait for the disk for one row
-as for fifty. So while one batch is on its way, the requests that arrive meanwhile collect, and are
-sent together when it has ended. Nobody waits for company: a lone request is sent at once, as a
-batch of one. Each request waits for its own batch's commit, and gets its own answer.
+as for fifty. So the first caller that finds no batch on its way takes what waits, at first only its
+own entry, and sends it in its own thread. Those that come meanwhile wait, and one of them sends the
+next batch. Nobody waits for company, and there are no other threads.
 
-A batch that hangs (on a lock that somebody holds, say) must not hold up the others. So after
-`OVERDUE_SECONDS` the next one is sent beside it, up to `MOST_BATCHES`.
+A batch that hangs (on a lock that somebody holds, say) must not hold up the others. So when it is
+overdue the next one is sent beside it, up to `MOST_BATCHES`.
+
+A ring of a caller's bell says only "look again", and every caller looks again by itself each
+`LOOK_SECONDS`: no lost ring, and no thread that dies, holds up anyone for longer than that.
 """
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Generic, TypeVar
 
-from service.server.handover import Outcome, after_this_turn
+from service.storage.failures import OutcomeUnknown, Overloaded
 
 Entry = TypeVar("Entry")
 Answer = TypeVar("Answer")
@@ -26,18 +29,40 @@ Answer = TypeVar("Answer")
 # Rows in a statement. More of them gain nothing, and a statement should stay far below the
 # database's time-outs and packet size.
 LARGEST_BATCH = 100
-OVERDUE_SECONDS = 0.1
 MOST_BATCHES = 4
+# In seconds, as all that follow: when a batch on its way is overdue.
+OVERDUE_SECONDS = 0.1
+LOOK_SECONDS = 0.1
+# How long an entry waits to be sent, and how long its caller waits in all.
+QUEUE_TIMEOUT = 1.5
+ANSWER_TIMEOUT = 9.0
 
 
-class _Ticket(Outcome[Answer], Generic[Entry, Answer]):
-    """One caller's entry, and the answer that it waits for."""
+class _Ticket(Generic[Entry, Answer]):
+    """One caller's entry, and what became of it."""
 
-    __slots__ = ("entry",)
+    __slots__ = ("_bell", "alone", "answer", "entry", "queued", "settled")
 
     def __init__(self, entry: Entry) -> None:
-        super().__init__()
         self.entry = entry
+        self.queued = True
+        self.settled = False
+        self.alone = False
+        self.answer: Answer | Exception | None = None
+        self._bell = threading.Lock()
+        self._bell.acquire()
+
+    def ring(self) -> None:
+        """Have its caller look again; more rings than one are one."""
+        with suppress(RuntimeError):
+            self._bell.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a ring."""
+        self._bell.acquire(timeout=seconds)
+
+
+_Batch = list[_Ticket[Entry, Answer]]
 
 
 class Batcher(Generic[Entry, Answer]):
@@ -45,106 +70,120 @@ class Batcher(Generic[Entry, Answer]):
 
     Args:
         work: is given a batch of at least one entry and returns an answer for each, in their
-            order; an exception in place of an answer is raised to that caller. It runs in one of
-            the threads.
-        threads: where batches are worked on.
-        divide: tells for an exception of `work` whether each entry should be tried again as a
-            batch of its own, since the others are not to blame; else all callers get it.
+            order; an exception in place of an answer is raised to that caller.
+        divide: returns for an exception of `work` whether each caller should try its entry again
+            as a batch of its own, since the others are not to blame; else all callers get it.
     """
 
     def __init__(
         self,
         work: Callable[[Sequence[Entry]], Sequence[Answer | Exception]],
-        threads: Executor,
         divide: Callable[[Exception], bool] = lambda _error: False,
     ) -> None:
         self._work = work
-        self._threads = threads
         self._divide = divide
         self._lock = threading.Lock()
         self._waiting: deque[_Ticket[Entry, Answer]] = deque()
-        # The batches on their way, by when they were sent.
-        self._sent: dict[object, float] = {}
-        self._scheduled = False
-        self._relieving = False
+        # When each batch on its way was sent.
+        self._sent: list[float] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many entries wait to be sent."""
+        return len(self._waiting)
 
     def submit(self, entry: Entry) -> Answer:
-        """Return the answer for this entry, once its batch has been worked on."""
+        """Return the answer for this entry, once its batch has been worked on.
+
+        Raises:
+            Overloaded: it was not sent in time, and will not be.
+            OutcomeUnknown: it was sent, and no answer came in time.
+        """
         ticket: _Ticket[Entry, Answer] = _Ticket(entry)
+        began = time.monotonic()
         with self._lock:
             self._waiting.append(ticket)
-            schedule = self._schedule()
-        if schedule:
-            after_this_turn(self._send_next)
-        return ticket.wait()
-
-    def _schedule(self) -> bool:
-        """Tell whether somebody has to see to it that the next batch is sent. Needs the lock."""
-        due = bool(self._waiting) and not self._scheduled
-        self._scheduled |= due
-        return due
-
-    def _send_next(self) -> None:
-        with self._lock:
-            self._scheduled = False
-            batch = self._next_batch()
-            relieve = bool(self._waiting) and not self._relieving
-            self._relieving |= relieve
-        if batch:
-            self._threads.submit(self._send, batch)
-        if relieve:
-            self._threads.submit(self._relieve)
-
-    def _next_batch(self) -> list[_Ticket[Entry, Answer]]:
-        """Take the batch that may be sent now, or nothing. Needs the lock."""
-        now = time.monotonic()
-        timely = any(now - sent < OVERDUE_SECONDS for sent in self._sent.values())
-        if timely or len(self._sent) >= MOST_BATCHES:
-            return []
-        size = min(len(self._waiting), LARGEST_BATCH)
-        batch = [self._waiting.popleft() for _ in range(size)]
-        if batch:
-            self._sent[batch[0]] = now
-        return batch
-
-    def _send(self, batch: list[_Ticket[Entry, Answer]]) -> None:
-        answered = self._answer(batch)
-        with self._lock:
-            del self._sent[batch[0]]
-            schedule = self._schedule()
-        if schedule:
-            after_this_turn(self._send_next)
-        if answered:
-            Outcome.settle(batch)
-            return
-        for ticket in batch:
-            self._threads.submit(self._send_alone, ticket)
-
-    def _send_alone(self, ticket: _Ticket[Entry, Answer]) -> None:
-        self._answer([ticket])
-        Outcome.settle([ticket])
-
-    def _answer(self, batch: list[_Ticket[Entry, Answer]]) -> bool:
-        """Give each ticket its answer; False when each has to be tried alone."""
-        try:
-            answers = self._work([ticket.entry for ticket in batch])
-            if len(answers) != len(batch):
-                raise ValueError(f"{len(answers)} answers for {len(batch)} entries")  # noqa: TRY301
-        except Exception as error:  # noqa: BLE001 - it is raised to the callers
-            if len(batch) > 1 and self._divide(error):
-                return False
-            answers = [error] * len(batch)
-        for ticket, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Exception):
-                ticket.raises(answer)
+        while not ticket.settled:
+            if led := self._take(ticket):
+                self._send(*led)
+            elif self._may_wait(ticket, time.monotonic() - began):
+                ticket.wait(LOOK_SECONDS)
             else:
-                ticket.returns(answer)
-        return True
+                break
+        return self._outcome(ticket)
 
-    def _relieve(self) -> None:
-        # Entries wait behind a batch, and nobody may come any more to see that it hangs.
-        while self._relieving:
-            time.sleep(OVERDUE_SECONDS)
-            with self._lock:
-                self._relieving = bool(self._waiting)
-            self._send_next()
+    def _take(self, ticket: _Ticket[Entry, Answer]) -> tuple[float, _Batch[Entry, Answer]] | None:
+        """Return the batch that this caller sends now, and its beginning; None if it leads none.
+
+        It is of the oldest entries; the caller's own may have to wait on.
+        """
+        with self._lock:
+            now = time.monotonic()
+            timely = any(now - sent < OVERDUE_SECONDS for sent in self._sent)
+            if not ticket.queued or timely or len(self._sent) >= MOST_BATCHES:
+                return None
+            self._sent.append(now)
+            size = min(len(self._waiting), LARGEST_BATCH)
+            batch = [self._waiting.popleft() for _ in range(size)]
+            for one in batch:
+                one.queued = False
+            return now, batch
+
+    def _send(self, sent: float, batch: _Batch[Entry, Answer]) -> None:
+        alone = False
+        # Whatever ends this thread, nobody is left waiting.
+        answers: Sequence[Answer | Exception] = [OutcomeUnknown("broken off")] * len(batch)
+        try:
+            found = self._work([ticket.entry for ticket in batch])
+            if len(found) != len(batch):
+                raise ValueError(f"{len(found)} answers for {len(batch)} entries")  # noqa: TRY301
+            answers = found
+        except Exception as error:  # noqa: BLE001 - it is raised to the callers
+            answers = [error] * len(batch)
+            alone = len(batch) > 1 and self._divide(error)
+        finally:
+            self._settle(sent, batch, answers, alone)
+
+    def _settle(
+        self,
+        sent: float,
+        batch: _Batch[Entry, Answer],
+        answers: Sequence[Answer | Exception],
+        alone: bool,
+    ) -> None:
+        with self._lock:
+            self._sent.remove(sent)
+            following = self._waiting[0] if self._waiting else None
+        if following:
+            # The next batch begins while the answers of this one go out.
+            following.ring()
+        for ticket, answer in zip(batch, answers, strict=True):
+            ticket.answer, ticket.alone = answer, alone
+            ticket.settled = True
+            ticket.ring()
+
+    def _may_wait(self, ticket: _Ticket[Entry, Answer], waited: float) -> bool:
+        """Return whether its caller may wait on; an entry that may not is withdrawn."""
+        if waited < QUEUE_TIMEOUT:
+            return True
+        with self._lock:
+            if not ticket.queued:
+                return waited < ANSWER_TIMEOUT
+            self._waiting.remove(ticket)
+            following = self._waiting[0] if self._waiting else None
+        if following:
+            # A ring may have been meant for the first in the queue, which this one was.
+            following.ring()
+        return False
+
+    def _outcome(self, ticket: _Ticket[Entry, Answer]) -> Answer:
+        if not ticket.settled:
+            if ticket.queued:
+                raise Overloaded("it waited too long to be sent")
+            raise OutcomeUnknown("no answer came in time")
+        answer = ticket.answer
+        if ticket.alone:
+            answer = self._work([ticket.entry])[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[return-value] # settled, so it is there

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from service.processing.attempt import Attempt, InFlight
 from service.processing.order_queue import OrderQueue
-from service.storage.database import describe, is_unavailable
+from service.storage.failures import describe, is_unavailable
 
 # In seconds: orders are claimed ahead for much less, so their threads have become slow.
 LONGEST_WAIT = 1.0

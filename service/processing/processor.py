@@ -25,7 +25,8 @@ from service.processing.order_queue import OrderQueue
 from service.processing.recorder import Recorder
 from service.processing.retries import failure
 from service.storage.claims import ISOLATED_FROM_ATTEMPT, ClaimedBatch, Result, Verdict
-from service.storage.database import Database, describe, is_unavailable
+from service.storage.database import Database
+from service.storage.failures import describe, is_unavailable
 from service.storage.models import OrderStatus
 from service.telemetry import metrics
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from service.processing.attempt import Attempt, InFlight
 from service.processing.order_queue import OrderQueue
 from service.storage.claims import ClaimKey, Result, Verdict
-from service.storage.database import is_unavailable
+from service.storage.failures import is_unavailable
 from service.storage.models import OrderStatus
 from service.telemetry import metrics
 

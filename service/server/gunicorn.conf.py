@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
-import shutil
+import resource
 import signal
+import socket
+import struct
 import sys
-import tempfile
+from itertools import count
 from typing import Any
 
-# The workers count into files there, so that any of them can sum up all. prometheus_client
-# decides on it while it is imported, and whatever is imported of the service leads to it.
-_metrics_directory = tempfile.mkdtemp(prefix="order-service-metrics-")
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory
+from service.config import DEVELOPMENT_PASSWORD
+from service.server import shares
+from service.server.settings import read_settings
+from service.telemetry import worker_files
+from service.telemetry.logs import logging_config
 
-
-def _remove_metrics(owner: int = os.getpid()) -> None:
-    if os.getpid() == owner:
-        shutil.rmtree(_metrics_directory, ignore_errors=True)
-
-
-atexit.register(_remove_metrics)
-
-from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
-
-from service.config import DEVELOPMENT_PASSWORD, settings_or_exit  # noqa: E402
-from service.processing.handlers import load_handler_or_exit  # noqa: E402
-from service.runtime import runtime  # noqa: E402
-from service.server.worker import connection_counts  # noqa: E402
-from service.telemetry.logs import logging_config  # noqa: E402
-
-_settings = settings_or_exit()
-load_handler_or_exit(_settings)
+_settings = read_settings()
+worker_files.open_folder()
 
 wsgi_app = "wsgi:app"
 bind = f"127.0.0.1:{_settings.port}"
@@ -44,47 +30,92 @@ graceful_timeout = round(_settings.graceful_timeout_seconds)
 # A worker that stops answers no heartbeat while its last orders end.
 timeout = graceful_timeout + 15
 keepalive = 75
-http_parser = "auto"
+# One parser everywhere: the faster one is there only where it could be compiled.
+http_parser = "python"
 # Requests are logged by the service itself, with their ids.
-logger_class = "service.server.worker.QuietLogger"
+logger_class = "service.server.logger.QuietLogger"
 logconfig_dict = logging_config(_settings)
 control_socket_disable = True
 # Nothing of these headers is used, and a client may send them: they are not to be interpreted.
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-
+# Descriptors for everything but connections: the database's, files, pipes.
+OTHER_DESCRIPTORS = 200
+worker_connections = max(
+    threads + 1, min(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_DESCRIPTORS)
+)
+# Seconds that a thread waits for the next bytes of a request, and for a client to take more of its
+# answer. Less than three: so long may a client delay a stop.
+RECEIVE_TIMEOUT, SEND_TIMEOUT = 5, 3
+# Seconds for which the kernel keeps a connection without a byte to itself.
+SILENT_TIMEOUT = 5
 # Objects. A few megabytes at most are garbage until the collector looks for it.
 GARBAGE_THRESHOLD = 20_000
 
 
+def when_ready(server: Any) -> None:
+    """Prepare the listening sockets, and show a developer what to try."""
+    _prepare_listeners(server)
+    if not _settings.production:
+        _show_examples()
+
+
+def on_reload(server: Any) -> None:
+    """Prepare the sockets of another address."""
+    _prepare_listeners(server)
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker a place among those that live."""
+    taken = {getattr(other, "slot", None) for other in server.WORKERS.values()}
+    worker.slot = next(slot for slot in count() if slot not in taken)
+    worker.has_files = worker_files.prepare(worker.slot)
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Count in the worker's own files, before anything of the application is imported."""
+    worker_files.use(worker.slot if worker.has_files else None)
+
+
 def post_worker_init(worker: Any) -> None:
     """Start the processor, in the worker and never before the fork."""
+    # In the worker alone: it leads to prometheus_client.
+    from service.runtime import runtime  # noqa: PLC0415
+
     # What is there by now stays, and of what a request leaves little needs the collector, which by
     # default looks for garbage after every 700 objects: a tenth of the time of a request.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
-    worker.runtime = runtime(worker.wsgi)
-    worker.runtime.start_processor(on_broken=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    started = runtime(worker.wsgi)
+    worker.stop_processor = started.stop_processor
+    started.start_processor(on_broken=lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """Wait until the processor has finished or given back its orders."""
-    if (started := getattr(worker, "runtime", None)) is not None:
-        started.stop_processor()
+    worker.stop_processor()
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Leave a dead worker's gauges out of the sums, and its connections; its counters stay in."""
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
-    connection_counts.remove(worker.age)
+    """Leave a dead worker's connections out of the shares."""
+    shares.tell(worker.slot, shares.ABSENT)
 
 
-def when_ready(_server: Any) -> None:
-    """Show a developer what to try."""
-    if _settings.production:
-        return
+def _prepare_listeners(server: Any) -> None:
+    # On Linux what is set on a listening socket holds for each connection that comes from it.
+    for listener in server.LISTENERS:
+        for option, seconds in (
+            (socket.SO_RCVTIMEO, RECEIVE_TIMEOUT),
+            (socket.SO_SNDTIMEO, SEND_TIMEOUT),
+        ):
+            listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
+        if hasattr(socket, "TCP_DEFER_ACCEPT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_TIMEOUT)
+
+
+def _show_examples() -> None:
     default = _settings.auth_password == DEVELOPMENT_PASSWORD
     password = DEVELOPMENT_PASSWORD if default else "$AUTH_PASSWORD"
     curl = f'curl -u "{_settings.auth_username}:{password}" http://127.0.0.1:{_settings.port}'

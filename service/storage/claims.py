@@ -28,8 +28,8 @@ from sqlalchemy import (
     update,
 )
 
-from service.storage.database import utcnow
 from service.storage.models import BY_OUTCOME, LAST_ERROR_LENGTH, Order, OrderStatus, OrderTotals
+from service.storage.moments import utcnow
 
 # From this attempt on, an order whose workers died is only run alone: see `claim_orders`.
 ISOLATED_FROM_ATTEMPT = 3

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from service.storage.database import utcnow
+from service.storage.failures import is_duplicate
 from service.storage.models import IdempotencyKey
-from service.storage.multirow import MultiRowInsert
 
 
 class KeyTaken(Exception):
@@ -29,21 +27,24 @@ class NewKey:
     status: int
 
 
-_INSERT = MultiRowInsert(
-    insert(IdempotencyKey).values(
-        key_hash=bindparam("key_hash"),
-        payload_hash=bindparam("payload_hash"),
-        order_id=bindparam("order_id"),
-        status=bindparam("status"),
-        created_at=utcnow(),
-    )
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """What a key was first used for, and the answer to it."""
+
+    payload_hash: bytes
+    status: int
+
+
+_STORED = select(IdempotencyKey.key_hash, IdempotencyKey.payload_hash, IdempotencyKey.status).where(
+    IdempotencyKey.key_hash.in_(bindparam("key_hashes", expanding=True))
 )
 
 
 def insert_keys(connection: Connection, keys: Collection[NewKey]) -> None:
     """Store keys, all or none; waits for a transaction that is storing the same key.
 
-    They are stored in ascending order, so that two such statements never wait in a circle.
+    They are stored in ascending order, so that two such statements never wait in a circle. Needs a
+    transaction.
 
     Raises:
         KeyTaken: one of them is stored already.
@@ -58,22 +59,14 @@ def insert_keys(connection: Connection, keys: Collection[NewKey]) -> None:
         for key in sorted(keys, key=attrgetter("key_hash"))
     ]
     try:
-        _INSERT.execute(connection, rows)
-    except IntegrityError:
-        raise KeyTaken from None
+        connection.execute(insert(IdempotencyKey), rows)
+    except IntegrityError as error:
+        if is_duplicate(error, "idempotency_keys.PRIMARY", "idempotency_keys.key_hash"):
+            raise KeyTaken from None
+        raise
 
 
-def set_status(connection: Connection, key_hash: bytes, status: int) -> None:
-    """Change the answer that is stored with the key."""
-    connection.execute(
-        update(IdempotencyKey).where(IdempotencyKey.key_hash == key_hash).values(status=status)
-    )
-
-
-def get_key(connection: Connection, key_hash: bytes) -> Row[*tuple[Any, ...]]:
-    """Return the key's `payload_hash` and `status`."""
-    return connection.execute(
-        select(IdempotencyKey.payload_hash, IdempotencyKey.status).where(
-            IdempotencyKey.key_hash == key_hash
-        )
-    ).one()
+def get_keys(connection: Connection, key_hashes: Collection[bytes]) -> dict[bytes, StoredKey]:
+    """Return what is stored of each of these keys that there is."""
+    rows = connection.execute(_STORED, {"key_hashes": list(key_hashes)})
+    return {row.key_hash: StoredKey(row.payload_hash, row.status) for row in rows}

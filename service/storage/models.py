@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     case,
+    text,
 )
 from sqlalchemy import DateTime as SqlDateTime
 from sqlalchemy.dialects import mysql
@@ -25,7 +26,11 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from service.storage.moments import utcnow
+
 LAST_ERROR_LENGTH = 1000
+# The engine of those that process orders (Flask-SQLAlchemy: a bind key).
+PROCESSING = "processing"
 
 
 class Base(DeclarativeBase):
@@ -33,6 +38,10 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
+if TYPE_CHECKING:  # what a type checker knows of `db.Model`
+    Model = Base
+else:
+    Model = db.Model
 
 
 class OrderStatus(StrEnum):
@@ -72,6 +81,7 @@ class Money(TypeDecorator[Decimal]):
 # SQLite counts rows by itself only in a column of the type INTEGER.
 Identity = BigInteger().with_variant(Integer, "sqlite")
 Moment = SqlDateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
+ZERO = text("0")
 
 
 # MySQL's optimizer prefers to walk the primary key when a query has ORDER BY id and LIMIT, past
@@ -80,7 +90,7 @@ BY_OUTCOME = "FORCE INDEX (ix_orders_outcome)"
 BY_USER = "FORCE INDEX (ix_orders_user_id)"
 
 
-class Order(Base):
+class Order(Model):
     """An accepted order and its processing.
 
     `outcome` is NULL until the order is finished, and `lease_owner` is NULL while nobody works on
@@ -103,13 +113,13 @@ class Order(Base):
     total_amount: Mapped[Decimal] = mapped_column(Money)
     outcome: Mapped[str | None] = mapped_column(String(9))
     lease_owner: Mapped[str | None] = mapped_column(String(64))
-    available_at: Mapped[datetime] = mapped_column(Moment)
-    attempts: Mapped[int] = mapped_column(Integer)
-    fence: Mapped[int] = mapped_column(BigInteger)
+    available_at: Mapped[datetime] = mapped_column(Moment, server_default=utcnow())
+    attempts: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    fence: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
     processing_microseconds: Mapped[int | None] = mapped_column(BigInteger)
     last_error: Mapped[str | None] = mapped_column(String(LAST_ERROR_LENGTH))
-    created_at: Mapped[datetime] = mapped_column(Moment)
-    updated_at: Mapped[datetime] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=utcnow())
+    updated_at: Mapped[datetime] = mapped_column(Moment, server_default=utcnow())
 
     status: Mapped[str] = column_property(
         case(
@@ -120,7 +130,7 @@ class Order(Base):
     )
 
 
-class OrderTotals(Base):
+class OrderTotals(Model):
     """How many orders are finished, kept by the transactions that finish them.
 
     The sum over all rows counts. There are several (`SLOTS`), so that processes which finish
@@ -136,7 +146,7 @@ class OrderTotals(Base):
     processing_microseconds: Mapped[int] = mapped_column(BigInteger)
 
 
-class IdempotencyKey(Base):
+class IdempotencyKey(Model):
     """The first answer to each idempotency key: its status (201 or 409) and its order."""
 
     __tablename__ = "idempotency_keys"
@@ -149,4 +159,4 @@ class IdempotencyKey(Base):
     )
     order_id: Mapped[int] = mapped_column(BigInteger)
     status: Mapped[int] = mapped_column(SmallInteger)
-    created_at: Mapped[datetime] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=utcnow())

@@ -8,13 +8,17 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
-from service.storage.database import utcnow
+from service.storage.failures import is_duplicate
 from service.storage.models import BY_OUTCOME, BY_USER, Order, OrderStatus, OrderTotals
-from service.storage.multirow import MultiRowInsert
+from service.storage.moments import utcnow
+
+# So many item ids, of up to 21 bytes each, stay below the 1,024,000 bytes at which PyMySQL begins
+# another statement (`pymysql.cursors.Cursor.max_stmt_length`).
+ONE_STATEMENT_ITEMS = 40_000
 
 
 class DuplicateOrder(Exception):
@@ -31,19 +35,7 @@ class NewOrder:
     total_amount: Decimal
 
 
-_INSERT = MultiRowInsert(
-    insert(Order).values(
-        order_id=bindparam("order_id"),
-        user_id=bindparam("user_id"),
-        item_ids=bindparam("item_ids"),
-        total_amount=bindparam("total_amount"),
-        attempts=literal_column("0"),
-        fence=literal_column("0"),
-        available_at=utcnow(),
-        created_at=utcnow(),
-        updated_at=utcnow(),
-    )
-)
+_INSERT = insert(Order)
 
 _STATUSES = select(Order.order_id, Order.status.label("status")).where(
     Order.order_id.in_(bindparam("order_ids", expanding=True))
@@ -71,11 +63,19 @@ _STATUS_FILTERS: dict[OrderStatus, tuple[ColumnElement[bool], ...]] = {
 }
 
 
+def needs_transaction(orders: Collection[NewOrder], *, on_sqlite: bool) -> bool:
+    """Return whether `insert_orders` takes more than one statement for so many orders."""
+    if on_sqlite:
+        return len(orders) > 1
+    return sum(len(order.item_ids) for order in orders) > ONE_STATEMENT_ITEMS
+
+
 def insert_orders(connection: Connection, orders: Collection[NewOrder]) -> None:
     """Store new orders as Pending, all or none. The unique key decides whether they are new.
 
     They are stored by ascending `order_id`, so that two such statements which have orders in
-    common wait for each other, and never in a circle.
+    common wait for each other, and never in a circle. Where it `needs_transaction`, all or none
+    holds in one only.
 
     Raises:
         DuplicateOrder: the `order_id` of one of them is taken; nothing was stored.
@@ -90,9 +90,12 @@ def insert_orders(connection: Connection, orders: Collection[NewOrder]) -> None:
         for order in sorted(orders, key=attrgetter("order_id"))
     ]
     try:
-        _INSERT.execute(connection, rows)
-    except IntegrityError:
-        raise DuplicateOrder from None
+        # The driver makes one statement of all rows, since they hold nothing but parameters.
+        connection.execute(_INSERT, rows)
+    except IntegrityError as error:
+        if is_duplicate(error, "uq_orders_order_id", "orders.order_id"):
+            raise DuplicateOrder from None
+        raise
 
 
 def get_statuses(connection: Connection, order_ids: Collection[int]) -> dict[int, str]:

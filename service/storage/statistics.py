@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, case, func, select, true
 
-from service.storage.database import utcnow
 from service.storage.models import BY_OUTCOME, Order, OrderTotals
+from service.storage.moments import utcnow
 
 MICROSECONDS = 1_000_000
 

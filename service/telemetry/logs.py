@@ -28,6 +28,9 @@ class ReadableFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format the record as one line, and its traceback, if any, below."""
+        # A message may hold what a handler, or a client, wrote: it stays on its line.
+        message = record.getMessage()
+        record.msg, record.args = message if message.isprintable() else ascii(message), ()
         text = super().format(record)
         line, separator, rest = text.partition("\n")
         pairs = [f"{key}={_plain(record, key)}" for key in CONTEXT_KEYS if hasattr(record, key)]
@@ -78,16 +81,12 @@ class JsonLineFormatter(logging.Formatter):
 
 
 class SlowClientFilter(logging.Filter):
-    """Makes one line of gunicorn's traceback for a client that does not finish its request, or
-    does not take its answer."""
+    """Drops gunicorn's traceback for a client that does not finish its request, or does not take
+    its answer."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass."""
-        if record.exc_info and isinstance(record.exc_info[1], BlockingIOError):
-            record.exc_info = None
-            record.levelno, record.levelname = logging.INFO, "INFO"
-            record.msg, record.args = "a client was too slow", ()
-        return True
+        """Return whether the record is about something else."""
+        return not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:

@@ -1,6 +1,13 @@
 """The service's own Prometheus metrics. Their sum over all worker processes is what counts."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Histogram, values
+
+from service.telemetry import worker_files
+
+if worker_files.files() is not None:
+    values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
+        process_identifier=worker_files.slot
+    )
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 HANDLER_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

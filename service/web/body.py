@@ -17,11 +17,17 @@ def json_object() -> dict[str, Any]:
     """Return the object that the request's body holds.
 
     Raises:
-        ApiError: it is of another media type (415), too large (413), cut off, not JSON, or not an
-            object (400).
+        ApiError: it is of another media type, or compressed (415), too large (413), cut off, not
+            JSON, or not an object (400).
     """
     if request.mimetype != "application/json":
         raise ApiError(415, "Unsupported media type; expected Content-Type: application/json.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise ApiError(
+            415,
+            "Unsupported content coding; expected none.",
+            {"Accept-Encoding": "identity"},
+        )
     try:
         body = current_app.json.loads(_read())
     except ValueError:

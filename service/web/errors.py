@@ -8,12 +8,16 @@ from flask import Flask, Response, jsonify
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from service.storage.database import describe, is_unavailable
+from service.storage.failures import OutcomeUnknown, describe, is_permanent, is_unavailable
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 1
 UNAVAILABLE = "The service cannot answer now. Try again later."
+UNKNOWN = (
+    "It is not known whether the order was stored: the database's answer was lost. Send it again,"
+    " with the same Idempotency-Key if it had one; 409 means that it was."
+)
 
 
 class ApiError(Exception):
@@ -47,6 +51,8 @@ def _answer_api_error(error: ApiError) -> Response:
 
 
 def _answer_validation_error(error: ValidationError) -> Response:
+    # Its frames hold the whole body, in a cycle that only the garbage collector ends.
+    error.__traceback__ = None
     return error_response(400, error.messages)
 
 
@@ -59,7 +65,11 @@ def _answer_http_exception(error: HTTPException) -> Response:
 def _answer_exception(error: Exception) -> Response:
     if is_unavailable(error):
         # The driver's text is for the log alone: it may name hosts and users.
-        log.warning("the database is away: %s", describe(error))
-        return error_response(503, UNAVAILABLE, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-    log.error("unexpected error", exc_info=error)
+        log.warning("the database cannot serve: %s", describe(error))
+        text = UNKNOWN if isinstance(error, OutcomeUnknown) else UNAVAILABLE
+        return error_response(503, text, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    if is_permanent(error):
+        log.error("the database refuses this statement for good: %s", describe(error))
+    else:
+        log.error("unexpected error", exc_info=error)
     return error_response(500, "Internal server error")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -12,8 +12,36 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.storage.statistics import MICROSECONDS, Statistics
+from service.telemetry import worker_files
 
-MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+log = logging.getLogger(__name__)
+
+
+class _WorkersCollector(Collector):
+    """The figures that the workers of this server have counted, summed up."""
+
+    def __init__(self, files: list[str]) -> None:
+        self._files = files
+
+    def collect(self) -> Iterable[Metric]:
+        try:
+            return _merge(self._files)
+        except Exception:  # noqa: BLE001 - one worker's file must not cost all the others'
+            return _merge([file for file in self._files if _is_sound(file)])
+
+
+def _merge(files: list[str]) -> Iterable[Metric]:
+    merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+    return merged
+
+
+def _is_sound(file: str) -> bool:
+    try:
+        _merge([file])
+    except Exception as problem:  # noqa: BLE001 - it may hold anything
+        log.warning("left out of the metrics: %s (%r)", file, problem)
+        return False
+    return True
 
 
 class _StatisticsCollector(Collector):
@@ -55,10 +83,8 @@ class _StatisticsCollector(Collector):
 def render(statistics: Statistics, accept: str) -> tuple[bytes, str]:
     """Return the exposition that the `Accept` header asks for, and its content type."""
     registry = CollectorRegistry()
-    if os.environ.get(MULTIPROCESS_DIRECTORY):
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    else:
-        registry.register(REGISTRY)
+    files = worker_files.files()
+    registry.register(REGISTRY if files is None else _WorkersCollector(files))
     registry.register(_StatisticsCollector(statistics))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type

@@ -23,7 +23,7 @@ _TYPES = {
 @blueprint.get("/metrics")
 def get_metrics() -> ResponseReturnValue:
     """Return exact figures from one snapshot."""
-    statistics = runtime().database.statement(read_statistics)
+    statistics = runtime().read(read_statistics)
     if _prefers_exposition(request.accept_mimetypes):
         body, content_type = render(statistics, request.headers.get("Accept", ""))
         return Response(body, content_type=content_type)

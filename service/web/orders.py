@@ -5,8 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from service.accepting import acceptor as ordering
-from service.accepting.acceptor import KeyReused
+from service.accepting.keyed import DUPLICATE, KeyReused, is_valid_key
 from service.runtime import runtime
 from service.storage import orders as dao
 from service.storage.models import OrderStatus
@@ -36,11 +35,11 @@ def create_order() -> ResponseReturnValue:
     order = _new_order.load(json_object())
     g.order_id = order.order_id
     try:
-        acceptance = runtime().ordering.accept(order, _idempotency_key())
+        acceptance = runtime().acceptor.accept(order, _idempotency_key())
     except KeyReused:
         raise ApiError(422, "This Idempotency-Key was used before with another payload.") from None
     headers = {"Idempotent-Replayed": "true"} if acceptance.replayed else {}
-    if acceptance.status == ordering.DUPLICATE:
+    if acceptance.status == DUPLICATE:
         raise ApiError(409, "Duplicate order_id. This order already exists.", headers)
     if not acceptance.replayed:
         runtime().wake_processor()
@@ -57,11 +56,11 @@ def get_order(order_id: str) -> ResponseReturnValue:
         raise _not_found()
     g.order_id = number
     if view == "full":
-        row = runtime().database.statement(lambda connection: dao.get_order(connection, number))
+        row = runtime().read(lambda connection: dao.get_order(connection, number))
         if row is None:
             raise _not_found()
         return jsonify(_full_order.dump(row))
-    status = runtime().ordering.status(number)
+    status = runtime().acceptor.status(number)
     if status is None:
         raise _not_found()
     return {"order_id": number, "status": status}
@@ -75,9 +74,7 @@ def list_orders() -> ResponseReturnValue:
     if "status" in query:
         query["status"] = OrderStatus(query["status"])
     # One more than asked for tells whether there is a next page.
-    rows = runtime().database.statement(
-        lambda connection: dao.list_orders(connection, limit=limit + 1, **query)
-    )
+    rows = runtime().read(lambda connection: dao.list_orders(connection, limit=limit + 1, **query))
     page = rows[:limit]
     following = encode_cursor(page[-1].id) if len(rows) > limit else None
     return {"orders": _full_order.dump(page, many=True), "next": following}
@@ -85,7 +82,7 @@ def list_orders() -> ResponseReturnValue:
 
 def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not ordering.is_valid_key(key):
+    if key is not None and not is_valid_key(key):
         raise ApiError(400, "Idempotency-Key is not valid; expected 1 to 255 printable characters.")
     return key
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.runtime import Runtime
-from service.storage.database import is_missing_table, is_unavailable
+from service.storage.failures import is_missing_table, is_unavailable, takes_no_writes
 from service.storage.schema import read_revision, required_revision
 
 
@@ -11,12 +11,15 @@ def find_problems(runtime: Runtime) -> dict[str, str]:
     """Return what is not ready: its name (`database`, `schema`, `processor`) and the problem."""
     problems = {}
     try:
-        revision = runtime.database.statement(read_revision)
+        with runtime.places.take():
+            revision = runtime.database.probe(read_revision)
         if schema_problem := _schema_problem(revision):
             problems["schema"] = schema_problem
     except Exception as error:
         if is_missing_table(error):
             problems["schema"] = _schema_problem(None) or ""
+        elif takes_no_writes(error):
+            problems["database"] = "takes no writes"
         elif is_unavailable(error):
             problems["database"] = "does not answer"
         else:

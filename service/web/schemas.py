@@ -9,10 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate
+from werkzeug.datastructures import MultiDict
 
 from service.storage.models import OrderStatus
+from service.storage.moments import format_moment
 from service.storage.orders import NewOrder
-from service.storage.rfc3339 import format_moment
 from service.storage.statistics import MICROSECONDS
 
 LARGEST_ID = 2**63 - 1
@@ -128,19 +129,25 @@ class QueryInteger(fields.Field[int]):
 
 
 def parse_integer(text: str, high: int) -> int | None:
-    """Return the integer from 0 to `high` that plain digits spell, or None."""
+    """Return the integer from 0 to `high` that plain digits spell, without leading zeros; or
+    None."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(high))):
+        return None
+    if text[0] == "0" and text != "0":
         return None
     number = int(text)
     return number if number <= high else None
 
 
 class QuerySchema(Schema):
-    """A query string; an empty value counts as none."""
+    """A query string, as Werkzeug has it; an empty value counts as none."""
 
     @pre_load
-    def drop_empty(self, data: Mapping[str, str], **_kwargs: Any) -> dict[str, str]:
-        """Leave out parameters without a value."""
+    def take_single_values(self, data: Mapping[str, str], **_kwargs: Any) -> dict[str, str]:
+        """Leave out parameters without a value; refuse those that are given twice."""
+        repeated = [name for name, values in MultiDict(data).lists() if len(values) > 1]
+        if repeated:
+            raise ValidationError({name: ["Given more than once."] for name in repeated})
         return {name: value for name, value in data.items() if value}
 
 

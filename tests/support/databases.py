@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from flask_migrate import upgrade
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
 
 from service.app import create_app
 from service.config import Settings
+from service.storage.database import Database
+from service.storage.engine import IDLE_TIMEOUT, engine_options, prepare_engine
 from service.storage.models import db
 
 # For tests that reach no SQL, or only such as other tests run on MySQL.
@@ -33,6 +35,14 @@ def migrate(url: str) -> None:
     with app.app_context():
         upgrade()
         db.engine.dispose()
+
+
+def open_database(url: str, connections: int, idle_timeout: int = IDLE_TIMEOUT) -> Database:
+    """Open the database as the service does, with a pool of its own."""
+    chosen = settings_for(url).database_url
+    engine = create_engine(chosen, **engine_options(chosen, connections, idle_timeout))
+    prepare_engine(engine)
+    return Database(engine)
 
 
 def order_body(order_id: int, **fields: object) -> dict[str, object]:

@@ -11,10 +11,9 @@ from typing import TypeVar
 from sqlalchemy import Connection, delete, insert, select, text, update
 
 from service.storage import orders
-from service.storage.database import Database, utcnow
 from service.storage.models import IdempotencyKey, Order, OrderTotals
 from service.storage.statistics import Statistics, read_statistics
-from tests.support.databases import settings_for
+from tests.support.databases import open_database
 from tests.support.polling import wait_until
 
 T = TypeVar("T")
@@ -24,7 +23,7 @@ class Store:
     """A direct connection to the database under test."""
 
     def __init__(self, url: str) -> None:
-        self.database = Database.open(settings_for(url).database_url, 2)
+        self.database = open_database(url, 2)
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Run work in one transaction."""
@@ -43,18 +42,9 @@ class Store:
 
     def add_orders(self, ids: Sequence[int], user_id: int = 1) -> None:
         """Store pending orders, in that order."""
-        row = {
-            "user_id": user_id,
-            "item_ids": [1],
-            "total_amount": Decimal(1),
-            "attempts": 0,
-            "fence": 0,
-        }
-        now = {name: utcnow() for name in ("available_at", "created_at", "updated_at")}
-        statement = insert(Order).values(**now)
-        self.run(
-            lambda connection: connection.execute(statement, [row | {"order_id": i} for i in ids])
-        )
+        row = {"user_id": user_id, "item_ids": [1], "total_amount": Decimal(1)}
+        rows = [row | {"order_id": number} for number in ids]
+        self.run(lambda connection: connection.execute(insert(Order), rows))
 
     def statuses(self) -> dict[int, str]:
         """Return the status of each order by its order_id."""

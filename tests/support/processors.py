@@ -8,8 +8,7 @@ from contextlib import contextmanager
 
 from service.processing.handlers import Handler, OrderTask
 from service.processing.processor import POOL_SIZE, Processor
-from service.storage.database import Database
-from tests.support.databases import settings_for
+from tests.support.databases import open_database, settings_for
 
 # Seconds: longer than any test, so that a processor looks for orders when it starts and when it is
 # woken, and at no other time.
@@ -28,7 +27,7 @@ def processing(
 ) -> Iterator[Processor]:
     """Run a processor on this database."""
     chosen = settings_for(url, **settings)
-    database = Database.open(chosen.database_url, POOL_SIZE)
+    database = open_database(url, POOL_SIZE)
     processor = Processor(database, handler, chosen, on_broken, poll_seconds)
     processor.start()
     try:

@@ -23,7 +23,7 @@ import simplejson
 import urllib3
 
 from service.config import DEFAULT_HANDLER, WEBHOOK_HANDLER, ConfigError, Settings
-from service.storage.rfc3339 import format_moment
+from service.storage.moments import format_moment
 
 WEBHOOK_CONNECT_TIMEOUT = 3.0
 WEBHOOK_READ_TIMEOUT = 10.0

@@ -10,7 +10,8 @@ from alembic import context
 from sqlalchemy import Connection, Engine, create_engine, exc, pool, text
 
 from service.runtime import runtime
-from service.storage.database import describe, prepare_engine
+from service.storage.engine import prepare_engine
+from service.storage.failures import describe
 from service.storage.models import db
 
 # Seconds to wait for a migration that another host is running.

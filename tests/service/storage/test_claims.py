@@ -19,10 +19,9 @@ from service.storage.claims import (
     renew_leases,
 )
 from service.storage.completions import complete_all
-from service.storage.database import Database
 from service.storage.models import Order
 from service.storage.orders import retry_failed
-from tests.support.databases import ONLY_MYSQL, settings_for
+from tests.support.databases import ONLY_MYSQL, open_database, settings_for
 from tests.support.inspection import Store, open_store
 from tests.support.polling import wait_until
 from tests.support.states import claim, claim_batch, pass_time, record, record_held
@@ -176,7 +175,7 @@ def test_claimers_share_the_orders_each_in_order_of_arrival(store: Store, url: s
     def claim_all(_claimer: int) -> list[int]:
         seen = []
         settings = settings_for(url)
-        database = Database.open(settings.database_url, 1)
+        database = open_database(url, 1)
         orders = OrderQueue(database, settings)
         while claims := orders.claim(8, idle=False).claims:
             seen += [claim.id for claim in claims]
@@ -227,7 +226,7 @@ def test_a_claim_passes_by_what_another_transaction_has_locked(store: Store, url
 @ONLY_MYSQL
 def test_a_silent_process_loses_its_locks(store: Store, url: str) -> None:
     store.add_orders([1, 2])
-    silent = Database.open(settings_for(url).database_url, 1, idle_timeout=1)
+    silent = open_database(url, 1, idle_timeout=1)
     with silent.connect() as connection:
         connection.exec_driver_sql("START TRANSACTION")
         connection.execute(select(Order.id).with_for_update())

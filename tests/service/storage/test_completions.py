@@ -9,8 +9,7 @@ import pytest
 from service.processing.order_queue import OrderQueue
 from service.storage.claims import Claim, Result, Verdict
 from service.storage.completions import NotAllHeld, complete_all, complete_one
-from service.storage.database import Database
-from tests.support.databases import settings_for
+from tests.support.databases import open_database, settings_for
 from tests.support.inspection import Store
 from tests.support.states import claim
 
@@ -19,7 +18,7 @@ from tests.support.states import claim
 def orders(url: str) -> Iterator[OrderQueue]:
     """The queue as the processor uses it."""
     settings = settings_for(url)
-    database = Database.open(settings.database_url, 1)
+    database = open_database(url, 1)
     yield OrderQueue(database, settings)
     database.engine.dispose()
 

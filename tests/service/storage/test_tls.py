@@ -11,8 +11,7 @@ from sqlalchemy import text
 
 from service.app import create_app
 from service.config import Settings
-from service.storage.database import Database
-from tests.support.databases import settings_for
+from tests.support.databases import open_database
 from tests.support.docker import docker
 from tests.support.mysql_server import MySQLServer
 
@@ -52,7 +51,7 @@ def assert_refused(result: Result) -> None:
 def test_a_connection_inside_the_host_is_encrypted_when_asked_only(
     mysql_url: str, chosen: str
 ) -> None:
-    opened = Database.open(settings_for(mysql_url + chosen).database_url, 1)
+    opened = open_database(mysql_url + chosen, 1)
     cipher = text("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
     with opened.connect() as connection:
         assert bool(connection.execute(cipher).one()[1]) == bool(chosen)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, exc, select, text, update
 
 from service.storage.database import Database
 from service.storage.models import OrderTotals
-from tests.support.databases import ONLY_MYSQL, ONLY_SQLITE, settings_for
+from tests.support.databases import ONLY_MYSQL, ONLY_SQLITE, open_database
 
 DEADLOCK = pymysql.err.OperationalError(1213, "Deadlock found when trying to get lock")
 LOCK_WAIT = pymysql.err.OperationalError(1205, "Lock wait timeout exceeded")
@@ -24,7 +24,7 @@ DEADLOCK_RETRIES = 5
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
-    opened = Database.open(settings_for(url).database_url, 3)
+    opened = open_database(url, 3)
     yield opened
     opened.engine.dispose()
 

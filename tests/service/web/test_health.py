@@ -13,11 +13,10 @@ from service.app import create_app
 from service.processing.handlers import simulate
 from service.processing.processor import POOL_SIZE, Processor
 from service.runtime import runtime
-from service.storage.database import Database
 from service.storage.models import db
 from service.storage.schema import required_revision
 from tests.support.answers import json_of
-from tests.support.databases import settings_for
+from tests.support.databases import open_database, settings_for
 from tests.support.inspection import open_store
 
 AppOn = Callable[[str], Flask]
@@ -103,7 +102,7 @@ def test_a_processor_that_does_not_live_is_named(app_on: AppOn, sqlite_url: str)
     parts = runtime(app)
     parts.serving = True
     assert not_ready(app.test_client()) == {"processor": "the processor is not running"}
-    own = Database.open(parts.settings.database_url, POOL_SIZE)
+    own = open_database(sqlite_url, POOL_SIZE)
     parts.processor = Processor(own, simulate(0), parts.settings)
     # It was never started, so none of its threads lives.
     assert list(not_ready(app.test_client())) == ["processor"]

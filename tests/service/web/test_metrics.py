@@ -13,8 +13,8 @@ from prometheus_client import parser as text_parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from sqlalchemy import update
 
-from service.storage.database import utcnow
 from service.storage.models import Order
+from service.storage.moments import utcnow
 from service.storage.orders import retry_failed
 from tests.support import states
 from tests.support.answers import json_of

@@ -65,7 +65,7 @@ def test_a_websocket_handshake(client: FlaskClient) -> None:
 @pytest.mark.parametrize("host", ["", "[::1", "x" * 300, "<script>", "\xff"])
 def test_odd_hosts(client: FlaskClient, host: str) -> None:
     answer = client.get("/orders", environ_overrides={"HTTP_HOST": host})
-    assert answer.status_code == 200
+    assert answer.status_code in (200, 400)
     json_of(answer)
 
 

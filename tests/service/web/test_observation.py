@@ -120,7 +120,7 @@ def test_a_refused_request_is_logged_without_its_credentials(
         (
             OperationalError("", {}, OSError("secret host")),
             503,
-            "the database is away: secret host",
+            "the database cannot serve: secret host",
         ),
     ],
     ids=["a mistake", "no database"],

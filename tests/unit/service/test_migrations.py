@@ -13,7 +13,15 @@ from service.storage.schema import MIGRATIONS
 
 VERSIONS = sorted((MIGRATIONS / "versions").glob("*.py"))
 # What an upgrade may ask of Alembic; a new kind is added here when it is known to be harmless.
-ADDS = {"create_table", "create_index", "add_column", "bulk_insert", "get_bind"}
+ADDS = {
+    "create_table",
+    "create_index",
+    "add_column",
+    "alter_column",
+    "batch_alter_table",
+    "bulk_insert",
+    "get_bind",
+}
 TAKES_AWAY = re.compile(r"\b(ALTER|DELETE|DROP|RENAME|REPLACE|TRUNCATE)\b")
 
 
@@ -29,8 +37,12 @@ def complaints(source: str) -> Iterator[str]:
 
 def complaints_of(node: ast.AST) -> Iterator[str]:
     match node:
-        case ast.Attribute(value=ast.Name(id="op"), attr=name) if name not in ADDS:
+        case ast.Attribute(value=ast.Name(id="op" | "batch"), attr=name) if name not in ADDS:
             yield f"op.{name}"
+        case ast.Call(func=ast.Attribute(attr="alter_column"), keywords=given) if {
+            keyword.arg for keyword in given
+        } != {"server_default"}:
+            yield "a column that changes"
         case ast.Constant(value=str(text)) if TAKES_AWAY.search(text):
             yield text
         case ast.Call(func=ast.Attribute(attr="add_column"), args=[_, ast.Call(keywords=given)]):
@@ -50,6 +62,7 @@ def test_an_upgrade_only_adds(path: Path) -> None:
     [
         'op.drop_column("orders", "user_id")',
         'op.rename_table("orders", "order")',
+        'batch.drop_column("user_id")',
         'op.alter_column("orders", "user_id", new_column_name="client_id")',
         'op.execute("UPDATE orders SET user_id = 1")',
         'op.get_bind().execute(sa.text("ALTER TABLE orders DROP COLUMN user_id"))',

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import queue
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pymysql
@@ -15,43 +16,27 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, event, exc
 
-from service.accepting import acceptor as ordering
-from service.accepting import batcher as batching
-from service.accepting.acceptor import Acceptance, KeyReused, Ordering
+from service.accepting import batcher
+from service.accepting.acceptor import Acceptor
+from service.accepting.batcher import Batcher
+from service.accepting.keyed import Acceptance, KeyReused
 from service.runtime import runtime
-from service.server.handover import Outcome
-from service.storage import database
+from service.storage import engine as engines
+from service.storage.failures import OutcomeUnknown, is_permanent
 from service.storage.models import db
 from service.storage.orders import NewOrder
-from service.storage.stall import DatabaseStalled
+from service.storage.places import Places
 from tests.support.databases import ONLY_MYSQL, ONLY_SQLITE
 from tests.support.inspection import Store, open_store
+from tests.support.polling import wait_until
 from tests.support.statements import statements
 
 SECONDS = 20
+FOR_EVER = 3600.0
 NEW, TAKEN, REPLAYED = Acceptance(201), Acceptance(409), Acceptance(201, replayed=True)
 FIRST = 10**9
 LOST = pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")
-Call = Callable[[Ordering], Any]
-
-
-class HeldThreads(Executor):
-    """Threads that begin to work when they are let go."""
-
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
-        self._waiting: list[tuple[Any, ...]] | None = []
-
-    def submit(self, *call: Any, **_options: Any) -> Future[Any]:
-        if self._waiting is None:
-            return self._pool.submit(*call)
-        self._waiting.append(call)
-        return Future()
-
-    def let_go(self) -> None:
-        calls, self._waiting = self._waiting, None
-        for call in calls or ():
-            self._pool.submit(*call)
+Call = Callable[[Acceptor], Any]
 
 
 class Callers:
@@ -61,36 +46,32 @@ class Callers:
         self._database = runtime(app).database
         self._pool = pool
         self._monkeypatch = monkeypatch
-        self._handed_in: queue.SimpleQueue[None] = queue.SimpleQueue()
-        wait = Outcome.wait
-
-        def note_and_wait(outcome: Outcome[Any]) -> Any:
-            self._handed_in.put(None)
-            return wait(outcome)
-
-        monkeypatch.setattr(Outcome, "wait", note_and_wait)
-
-    def ordering(self, places: int = 40) -> tuple[Ordering, HeldThreads]:
-        """Return an `Ordering` that sends nothing before its threads are let go."""
-        threads = HeldThreads(self._pool)
-        return Ordering(self._database, threads, places), threads
-
-    def call(self, made: Ordering, call: Call) -> Future[Any]:
-        """Make the call, and return when its entry has been handed in."""
-        future = self._pool.submit(call, made)
-        self._handed_in.get(timeout=SECONDS)
-        return future
 
     def call_together(self, first: Call, calls: list[Call]) -> list[Any]:
         """Return what each call returned or raised. The first finds nobody under way and goes
         alone, the others collect behind it."""
-        made, threads = self.ordering()
+        acceptor = Acceptor(self._database, Places(40), writers=40)
+        began, let_go = threading.Event(), threading.Event()
+        work = Batcher._send
+
+        def send(self: Batcher[Any, Any], *arguments: Any) -> None:
+            if not began.is_set():
+                began.set()
+                assert let_go.wait(SECONDS)
+            work(self, *arguments)
+
         with self._monkeypatch.context() as patched:
             # However long that takes here, the first batch does not count as hanging.
-            patched.setattr(batching, "OVERDUE_SECONDS", 3600)
-            futures = [self.call(made, call) for call in (first, *calls)]
-        threads.let_go()
-        return [future.exception(SECONDS) or future.result() for future in futures]
+            patched.setattr(batcher, "OVERDUE_SECONDS", FOR_EVER)
+            patched.setattr(batcher, "QUEUE_TIMEOUT", FOR_EVER)
+            patched.setattr(Batcher, "_send", send)
+            futures: list[Future[Any]] = [self._pool.submit(first, acceptor)]
+            assert began.wait(SECONDS)
+            for number, call in enumerate(calls, 1):
+                futures.append(self._pool.submit(call, acceptor))
+                wait_until(partial(waits, acceptor, number), SECONDS, "the entry")
+            let_go.set()
+            return [future.exception(SECONDS) or future.result() for future in futures]
 
     def accept_together(self, *orders: NewOrder) -> list[Any]:
         """Accept the orders in one batch; return the answers, or what was raised."""
@@ -102,8 +83,14 @@ class Callers:
         """Accept the orders with their keys in one batch."""
         first = accepting(order(FIRST), "first")
         answers = self.call_together(first, [accepting(*each) for each in orders])
-        assert answers[0] in (NEW, REPLAYED)
+        assert answers[0] in (NEW, TAKEN, REPLAYED)
         return answers[1:]
+
+
+def waits(acceptor: Acceptor, entries: int) -> bool:
+    batchers: tuple[Batcher[Any, Any], ...]
+    batchers = (acceptor._plain, acceptor._keyed, acceptor._statuses)
+    return sum(one.waiting for one in batchers) == entries
 
 
 @pytest.fixture
@@ -142,8 +129,11 @@ def answer_lost(engine: Engine, statement: str, *, within: str = "") -> Iterator
 def test_they_share_one_statement(callers: Callers, store: Store) -> None:
     with statements(db.engine) as sent:
         assert callers.accept_together(order(3), order(1), order(2)) == [NEW] * 3
-    verbs = [statement.verb for statement in sent]
-    assert verbs == ["INSERT"] * 2, "one for the first order, one for the batch"
+    one, *batch = [statement.verb for statement in sent]
+    assert one == "INSERT", "the first order's"
+    # SQLite's driver sends a statement for each row.
+    several = ["BEGIN", "INSERT", "COMMIT"] if db.engine.dialect.name == "sqlite" else ["INSERT"]
+    assert batch == several
     assert set(store.statuses()) == {1, 2, 3, FIRST}
     assert store.order(3).total_amount == Decimal("1.50")
     assert store.order(3).item_ids == [1, 2]
@@ -169,6 +159,55 @@ def test_keys_share_one_transaction(callers: Callers, store: Store) -> None:
     assert set(store.statuses()) == {1, 2, 3, FIRST}
 
 
+def test_a_few_repeats_cost_the_others_little(callers: Callers, store: Store) -> None:
+    before = [(order(n), f"key {n}") for n in range(1, 6)]
+    assert callers.accept_together_with_keys(*before) == [NEW] * 5
+    new = [(order(n), f"key {n}") for n in range(6, 26)]
+    with statements(db.engine) as sent:
+        answers = callers.accept_together_with_keys(*before, *new)
+    assert answers == [REPLAYED] * 5 + [NEW] * 20
+    # The first call's, which is a repeat; then one that failed, a look, and one with the rest.
+    assert Counter(statement.verb for statement in sent)["COMMIT"] == 1
+    assert len(sent) < 20
+    assert set(store.statuses()) == {*range(1, 26), FIRST}
+
+
+@contextmanager
+def refused_orders_of_13(engine: Engine) -> Iterator[None]:
+    """Have the database refuse one user's orders, as somebody's constraint might."""
+    make, remove = {
+        "sqlite": (
+            "CREATE TRIGGER no_13 BEFORE INSERT ON orders WHEN NEW.user_id = 13"
+            " BEGIN SELECT RAISE(ABORT, 'no orders of 13'); END",
+            "DROP TRIGGER no_13",
+        ),
+        "mysql": (
+            "ALTER TABLE orders ADD CONSTRAINT no_13 CHECK (user_id <> 13)",
+            "ALTER TABLE orders DROP CONSTRAINT no_13",
+        ),
+    }[engine.dialect.name]
+    with engine.connect() as connection:
+        connection.exec_driver_sql(make)
+    try:
+        yield
+    finally:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(remove)
+
+
+def test_an_order_that_the_database_refuses_harms_no_other(callers: Callers, store: Store) -> None:
+    """A constraint that is no key: nobody hears that the order exists, and nobody loops."""
+    with refused_orders_of_13(db.engine):
+        bad, *others = callers.accept_together(order(1, 13), order(2), order(3))
+        keyed_bad, *keyed = callers.accept_together_with_keys(
+            (order(4, 13), "a"), (order(5), "b"), (order(6), "c")
+        )
+    assert others + keyed == [NEW] * 4
+    assert is_permanent(bad)
+    assert is_permanent(keyed_bad)
+    assert set(store.statuses()) == {2, 3, 5, 6, FIRST}
+
+
 def test_keys_that_repeat_in_a_batch(callers: Callers, store: Store) -> None:
     store.add_orders([5])
     one, same, other, taken, again, free = callers.accept_together_with_keys(
@@ -185,11 +224,17 @@ def test_keys_that_repeat_in_a_batch(callers: Callers, store: Store) -> None:
     assert set(store.statuses()) == {1, 3, 5, FIRST}
 
 
-@ONLY_SQLITE
 def test_a_connection_lost_before_the_answer(callers: Callers, store: Store) -> None:
-    with answer_lost(db.engine, "INSERT", within="(1, "):
+    # On SQLite several orders take a transaction.
+    on_sqlite = db.engine.dialect.name == "sqlite"
+    lost = (
+        {"statement": "COMMIT"}
+        if on_sqlite
+        else {"statement": "INSERT", "within": "'order_id': 1,"}
+    )
+    with answer_lost(db.engine, **lost):
         answers = callers.accept_together(order(1), order(2))
-    assert [type(answer) for answer in answers] == [exc.OperationalError] * 2
+    assert [type(answer) for answer in answers] == [OutcomeUnknown] * 2
     assert {1, 2} <= set(store.statuses()), "it was lost after they were stored"
     assert callers.accept_together(order(1), order(2)) == [TAKEN] * 2
 
@@ -197,18 +242,18 @@ def test_a_connection_lost_before_the_answer(callers: Callers, store: Store) -> 
 @ONLY_SQLITE
 def test_a_connection_lost_at_the_commit_of_keys(callers: Callers, store: Store) -> None:
     entries = [(order(n), f"key {n}") for n in (1, 2)]
-    made, threads = callers.ordering()
-    threads.let_go()
+    acceptor = Acceptor(callers._database, Places(9), writers=9)
     with answer_lost(db.engine, "COMMIT"):
-        failed = [callers.call(made, accepting(*entry)) for entry in entries]
-        assert [type(each.exception(SECONDS)) for each in failed] == [exc.OperationalError] * 2
+        for each in entries:
+            with pytest.raises(OutcomeUnknown):
+                acceptor.accept(*each)
     assert set(store.statuses()) == {1, 2}
     assert callers.accept_together_with_keys(*entries) == [REPLAYED] * 2
 
 
 @pytest.fixture
 def short_waits_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "LOCK_WAIT_TIMEOUT", 1)
+    monkeypatch.setattr(engines, "LOCK_WAIT_TIMEOUT", 1)
 
 
 @ONLY_MYSQL
@@ -241,18 +286,3 @@ def test_look_ups_share_one_statement(callers: Callers, store: Store) -> None:
         statuses = callers.call_together(looking_up(1), [looking_up(n) for n in (2, 3, 2)])
     assert statuses == ["Pending", "Pending", None, "Pending"]
     assert [statement.verb for statement in sent] == ["SELECT"] * 2
-
-
-@ONLY_SQLITE
-def test_no_more_wait_in_threads_than_have_a_place(
-    callers: Callers, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.add_orders([1])
-    monkeypatch.setattr(ordering, "POOL_TIMEOUT", 0.05)
-    made, threads = callers.ordering(places=1)
-    first = callers.call(made, looking_up(1))
-    with pytest.raises(DatabaseStalled):
-        made.status(1)
-    threads.let_go()
-    assert first.result(SECONDS) == "Pending"
-    assert made.status(1) == "Pending"

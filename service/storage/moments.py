@@ -1,0 +1,45 @@
+"""Moments: the database's clock, and how a moment is written."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import DateTime
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class utcnow(FunctionElement[Any]):  # noqa: N801 - a SQL function, named like one
+    """The database's clock, in UTC with microseconds; `offset` seconds (a float) are added."""
+
+    type = DateTime()
+    inherit_cache = True
+    name = "utcnow"
+
+    def __init__(self, offset: Any = None) -> None:
+        super().__init__(*(() if offset is None else (offset,)))
+
+
+@compiles(utcnow, "mysql")
+def _utcnow_mysql(element: utcnow, compiler: Any, **kwargs: Any) -> str:
+    if not len(element.clauses):
+        return "UTC_TIMESTAMP(6)"
+    offset = compiler.process(element.clauses, **kwargs)
+    return f"TIMESTAMPADD(MICROSECOND, ROUND(1000000 * {offset}), UTC_TIMESTAMP(6))"
+
+
+@compiles(utcnow, "sqlite")
+def _utcnow_sqlite(element: utcnow, compiler: Any, **kwargs: Any) -> str:
+    # SQLite's clock has milliseconds; the zeros make the text as wide as SQLAlchemy writes it,
+    # so that moments compare as text.
+    modifier = ""
+    if len(element.clauses):
+        offset = compiler.process(element.clauses, **kwargs)
+        modifier = f", printf('%+.3f seconds', {offset})"
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now'{modifier}) || '000')"
+
+
+def format_moment(moment: datetime) -> str:
+    """Format a naive UTC moment as RFC 3339, with microseconds and Z."""
+    return moment.isoformat(timespec="microseconds") + "Z"

@@ -1,0 +1,94 @@
+"""The files into which the workers of a server count, so that any of them can sum up all.
+
+Each worker has a slot, and a worker that takes a dead one's place counts on in its files. So there
+are as many files as workers at one time, and no figure goes back. Their bytes are reserved before
+a worker begins: a file that cannot grow on a full disk would end it by a signal.
+
+prometheus_client decides where to count while it is imported, so `open_folder` comes before.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+PREFIX = "order-service-metrics-"
+KINDS = ("counter", "histogram")
+# Bytes of a file: several times of what all series take.
+FILE_SIZE = 1 << 19
+LOCK = "lock"
+_slot = 0
+
+
+def open_folder() -> None:
+    """Make the folder of this server, once; remove those of servers that were killed."""
+    if VARIABLE in os.environ:
+        return
+    _remove_abandoned()
+    try:
+        folder = tempfile.mkdtemp(prefix=PREFIX)
+        # Held until this process and all its workers are gone.
+        held = os.open(Path(folder, LOCK), os.O_CREAT | os.O_RDWR)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    except OSError as problem:
+        log.warning("no place for the metrics of several workers: %s", problem)
+        return
+    os.environ[VARIABLE] = folder
+    atexit.register(_remove, folder, os.getpid())
+
+
+def prepare(slot: int) -> bool:
+    """Reserve the files of the worker in this slot; return whether there was room for them."""
+    if VARIABLE not in os.environ:
+        return False
+    try:
+        for kind in KINDS:
+            with Path(os.environ[VARIABLE], f"{kind}_{slot}.db").open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, FILE_SIZE)
+    except OSError as problem:
+        log.warning("no room for the metrics of a worker, which serves without: %s", problem)
+        return False
+    return True
+
+
+def use(slot: int | None) -> None:
+    """Count in the files of this slot; for None in this process alone."""
+    global _slot  # noqa: PLW0603 - a process is one worker
+    if slot is None:
+        os.environ.pop(VARIABLE, None)
+    else:
+        _slot = slot
+
+
+def slot() -> int:
+    """Return the slot of this process."""
+    return _slot
+
+
+def files() -> list[str] | None:
+    """Return the files of all workers; None where there is no server that has any."""
+    folder = os.environ.get(VARIABLE)
+    return [str(file) for file in sorted(Path(folder).glob("*.db"))] if folder else None
+
+
+def _remove_abandoned() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            with Path(folder, LOCK).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # its server lives, or it is somebody else's
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
