@@ -1,18 +1,13 @@
 # The service's image: the web process, `flask process-orders`, migrations, and the one-shots of
-# the stack. Built in two stages, so that no compiler and no package cache is in what runs.
+# the stack. Built in two stages, so that no package cache is in what runs.
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
 
 # checkov:skip=CKV_DOCKER_7:the argument names the version
 FROM $PYTHON_IMAGE AS builder
-# gunicorn's fast HTTP parser is published as source only.
-# hadolint ignore=DL3008 # the base image decides on the versions; nothing of them is kept
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends gcc libc6-dev \
-    && rm -rf /var/lib/apt/lists/*
 RUN python -m venv --without-pip /venv
-COPY requirements.txt requirements-fast.txt /build/
+COPY requirements.txt /build/
 RUN pip --python /venv install --no-cache-dir --disable-pip-version-check --require-hashes \
-    -r /build/requirements.txt -r /build/requirements-fast.txt
+    -r /build/requirements.txt
 COPY wsgi.py /app/
 COPY service /app/service
 COPY deploy/secrets deploy/certs deploy/image /app/deploy/

@@ -36,6 +36,7 @@ lint: $(VENV)/.dev $(SCAN)/.done ## Run linters, the formatter's check and the t
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 	@$(BIN)/shellcheck $(SCRIPTS)
 	@$(BIN)/yamllint --strict .
 	@cd deploy/ansible && export PATH="$(abspath $(BIN)):$$PATH" \
@@ -49,7 +50,6 @@ format: $(VENV)/.dev ## Format the code and mend what the linter can mend.
 
 lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml; LOCK_ARGS=--upgrade takes newer ones.
 	$(LOCK) pyproject.toml -o requirements.txt
-	$(LOCK) --group fast -o requirements-fast.txt
 	$(LOCK) --group deploy -c requirements.txt -o requirements-deploy.txt
 	$(LOCK) --group dev -c requirements.txt -c requirements-deploy.txt -o requirements-dev.txt
 	$(LOCK) --group scan -o requirements-scan.txt
@@ -71,11 +71,9 @@ $(VENV)/bin/python:
 	  exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements.txt requirements-fast.txt | $(VENV)/bin/python
+$(VENV)/.run: requirements.txt | $(VENV)/bin/python
 	@echo "Installing the service's requirements into $(VENV) ..."
 	@$(PIP_INSTALL) --require-hashes -r requirements.txt
-	@$(PIP_INSTALL) --require-hashes -r requirements-fast.txt 2>/dev/null \
-	  || echo "No C compiler for gunicorn's fast HTTP parser: its Python parser serves instead."
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run

@@ -93,5 +93,3 @@ def test_the_image_says_what_it_is_and_has_only_what_it_needs(stack: Stack) -> N
     needless = "gcc cc make /app/tests /app/.git /root/.cache/pip /build"
     script = f"for one in {needless}; do command -v $one || ls -d $one 2>/dev/null; done; true"
     assert stack.compose("exec", "-T", "app", "sh", "-c", script) == ""
-    fast = stack.shell("app", "python -c 'import gunicorn_h1c'")
-    assert fast.returncode == 0, fast.stderr

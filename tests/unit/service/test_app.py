@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from service.config import PROJECT_ROOT
+from service.database_url import PROJECT_ROOT
 
 # Every module of the service; gunicorn's settings are none.
 IMPORT_ALL = """

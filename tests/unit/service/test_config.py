@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from service.config import DEFAULT_HANDLER, PROJECT_ROOT, WEBHOOK_HANDLER, ConfigError, Settings
+from service.config import DEFAULT_HANDLER, WEBHOOK_HANDLER, ConfigError, Settings
+from service.database_url import PROJECT_ROOT
 
 SECRET = "hunter2hunter2"
 MYSQL = "mysql+pymysql://user:password@host:3306/database"
@@ -88,6 +89,8 @@ INVALID = [
     ],
     ("DATABASE_URL", "mysql+pymysql://u@h/d?autocommit=false", "ssl_ca"),
     ("DATABASE_URL", "mysql+pymysql://u@h/d?ssl_disabled=no", "true or false"),
+    ("DATABASE_URL", "mysql+pymysql://u@h/d?ssl_ca=/no/such.pem", "a readable path"),
+    ("AUTH_PASSWORD", "caf\udce9", "UTF-8"),
     ("DATABASE_URL", "mysql+pymysql://u@h/d?ssl_disabled=true&ssl_ca=ca.pem", "one of them"),
 ]
 
@@ -170,7 +173,7 @@ def test_an_empty_file_holds_no_previous_password(tmp_path: Path) -> None:
         ("localhost/d", False),
         ("db.example/d?unix_socket=/run/mysqld.sock", False),
         ("127.0.0.1/d?ssl_disabled=false", True),
-        ("127.0.0.1/d?ssl_ca=/etc/ca.pem", True),
+        (f"127.0.0.1/d?ssl_ca={__file__}", True),
     ],
 )
 def test_connections_are_encrypted_unless_they_stay_inside_the_host(
@@ -190,6 +193,12 @@ def test_a_handler_by_its_alias() -> None:
 def test_production_with_everything() -> None:
     assert Settings.from_environment(PRODUCTION).production
     assert not Settings().production
+
+
+def test_an_old_sqlite_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 31, 1))
+    assert "3.33" in problem_of({})
+    Settings.from_environment({"DATABASE_URL": MYSQL})
 
 
 def test_settings_cannot_be_changed() -> None:
