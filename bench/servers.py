@@ -79,7 +79,7 @@ class WebServer(Process):
 
 
 def answers(url: str, ca: Path | None = None) -> bool:
-    """Tell whether the address answers with 200."""
+    """Return whether the address answers with 200."""
     try:
         with urllib3.PoolManager(retries=False, timeout=5, ca_certs=ca and str(ca)) as pool:
             return pool.request("GET", url).status == 200  # noqa: PLR2004

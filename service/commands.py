@@ -162,4 +162,6 @@ def _print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def _cell(value: object) -> str:
-    return "-" if value is None else " ".join(str(value).split())
+    # What is stored may hold what a terminal obeys.
+    text = "-" if value is None else " ".join(str(value).split())
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

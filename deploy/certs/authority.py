@@ -44,7 +44,7 @@ class Authority:
         return _key_pem(self.key)
 
     def has_issued(self, leaf: x509.Certificate) -> bool:
-        """Tell whether the leaf carries this authority's signature."""
+        """Return whether the leaf carries this authority's signature."""
         try:
             leaf.verify_directly_issued_by(self.certificate)
         except (ValueError, TypeError, InvalidSignature):

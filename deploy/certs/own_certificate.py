@@ -56,7 +56,7 @@ def read_own(folder: Path) -> tuple[bytes, bytes] | None:
 
 
 def is_trusted(chain: bytes) -> bool:
-    """Tell whether the public authorities that this image knows stand behind the chain."""
+    """Return whether the public authorities that this image knows stand behind the chain."""
     roots = ssl.get_default_verify_paths().cafile
     if roots is None:
         return False

@@ -73,7 +73,7 @@ class Colour:
         )
 
     def wants_change(self, release: str) -> bool:
-        """Tell whether what runs here differs from what the release and the settings say."""
+        """Return whether what runs here differs from what the release and the settings say."""
         containers = self.containers()
         if not containers:
             return True

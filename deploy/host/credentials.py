@@ -180,7 +180,7 @@ def _active_release() -> str:
 
 
 def _is_behind() -> bool:
-    """Tell whether the service's containers are older than their secrets."""
+    """Return whether the service's containers are older than their secrets."""
     return secret_files.newer_than([one["id"] for one in colours.serving().containers()])
 
 

@@ -28,7 +28,7 @@ _RUN_AS_ROOT = """cd /run/secrets && statements=$(cat "$@") &&
 
 
 def is_running() -> bool:
-    """Tell whether MySQL's container runs."""
+    """Return whether MySQL's container runs."""
     state = try_run(["docker", "inspect", "--format", "{{.State.Running}}", CONTAINER])
     return state.stdout.strip() == "true"
 

@@ -49,7 +49,7 @@ class Former:
     upstream: str
 
     def is_in_place(self) -> bool:
-        """Tell whether nothing has been changed since."""
+        """Return whether nothing has been changed since."""
         return UPSTREAM.read_text(encoding="utf-8") == self.upstream and _contents(
             LIVE
         ) == _contents(FORMER)
@@ -94,7 +94,7 @@ def workers(*, leaving: bool | None = None) -> Iterator[str]:
 
 
 def wait_for_former_workers() -> bool:
-    """Wait until the requests that began before the switch are answered; tell whether they are."""
+    """Wait for the answers to requests from before the switch; return whether they came."""
     deadline = time.monotonic() + DRAIN_SECONDS
     while any(workers(leaving=True)):
         if time.monotonic() > deadline:

@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def renew_if_due() -> bool:
-    """Issue the certificate again when it ends soon; tell whether that was done.
+    """Issue the certificate again when it ends soon; return whether that was done.
 
     Raises:
         CommandError: it cannot be; the text says why.
@@ -129,7 +129,7 @@ def _has_issued(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
 
 
 def _take_up(*, always: bool) -> bool:
-    """Have nginx serve the certificate that is in place; tell whether it did not yet."""
+    """Have nginx serve the certificate that is in place; return whether it did not yet."""
     state = try_run(["docker", "inspect", "--format", "{{.State.Running}}", nginx.CONTAINER])
     if state.stdout.strip() != "true":
         return False

@@ -192,7 +192,7 @@ def _taken_back_on_failure(former: Colour, new: Colour, release: str) -> Iterato
 
 
 def _switch_back(former: Colour, kept: nginx.Former) -> bool:
-    """Tell whether nginx sends to the former colour; if not, the new one must go on."""
+    """Return whether nginx sends to the former colour; if not, the new one must go on."""
     try:
         if not kept.is_in_place():
             kept.restore()

@@ -76,7 +76,7 @@ def changed_at(name: str) -> datetime:
 
 
 def newer_than(containers: Sequence[str]) -> bool:
-    """Tell whether a secret has changed since these containers read them, at their start."""
+    """Return whether a secret has changed since these containers read them, at their start."""
     if not containers:
         return True
     newest = max(changed_at(path.name) for path in folder().iterdir())

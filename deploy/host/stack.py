@@ -129,7 +129,7 @@ def up(release: str, services: list[str]) -> None:
 
 
 def _differs(folder: Path, release: str, name: str) -> bool:
-    """Tell whether a container that runs is another one than the files and settings describe."""
+    """Return whether a container that runs is another one than the files and settings describe."""
     running = _container(name)
     if running is None:
         return False

@@ -47,7 +47,7 @@ def make_webhook_secret() -> None:
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether only this host reaches what is published on the address."""
+    """Return whether only this host reaches what is published on the address."""
     try:
         return ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:

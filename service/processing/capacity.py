@@ -34,12 +34,12 @@ class Capacity:
         self._held -= 1
 
     def observe(self, seconds: float) -> None:
-        """Note how long a handler took: a longer time counts at once, shorter ones by and by."""
+        """Note how long a handler took: a longer time counts at once, shorter ones slowly."""
         less = seconds - self._handler_seconds
         self._handler_seconds = seconds if less > 0 else self._handler_seconds + WEIGHT * less
 
     def wants_more(self) -> bool:
-        """Tell whether it is worth while to claim orders now."""
+        """Return whether orders should be claimed now."""
         return self._held < self._threads or self._held - self._threads < self._ahead() // 2
 
     def room(self) -> int:

@@ -32,7 +32,7 @@ class OrderQueue:
         self.owner = f"{host}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
     def has_claimable(self) -> bool:
-        """Tell whether there is an order to claim, at the cost of one query."""
+        """Return whether there is an order to claim, at the cost of one query."""
         return self._database.statement(claims.has_claimable)
 
     def claim(self, limit: int, *, idle: bool) -> ClaimedBatch:

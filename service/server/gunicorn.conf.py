@@ -12,7 +12,7 @@ import sys
 from itertools import count
 from typing import Any
 
-from service.config import DEVELOPMENT_PASSWORD
+from service.config import DEVELOPMENT_PASSWORD, ConfigError
 from service.server import shares
 from service.server.settings import read_settings
 from service.telemetry import worker_files
@@ -90,7 +90,11 @@ def post_worker_init(worker: Any) -> None:
     gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
     started = runtime(worker.wsgi)
     worker.stop_processor = started.stop_processor
-    started.start_processor(on_broken=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        started.start_processor(on_broken=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    except ConfigError as problem:
+        # It was there when the server started. `/readyz` says what is missing.
+        worker.log.error("no orders are processed here: %s", problem)  # noqa: TRY400 - one line
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 # How long, in seconds, a client may take to close its side after the answer.
-LINGER = 1.0
+LINGER = 0.5
 
 
 def close_after_answer(sock: socket.socket) -> None:

@@ -166,7 +166,7 @@ _ADD_TOTALS = (
 
 
 def has_claimable(connection: Connection) -> bool:
-    """Tell whether there is an order to claim, without locking anything."""
+    """Return whether there is an order to claim, without locking anything."""
     return connection.execute(claimable().limit(1)).first() is not None
 
 

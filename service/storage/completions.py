@@ -1,6 +1,6 @@
 """SQL for the usual end of attempts: all completed, and all by those who hold the orders.
 
-One statement completes them, and its row count tells whether all were held. What is told apart
+One statement completes them, and its row count says whether all were held. What is told apart
 otherwise (lost leases, failures, retries) is for `service.storage.claims.record_results`.
 """
 

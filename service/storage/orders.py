@@ -140,7 +140,7 @@ def list_orders(
 
 
 def retry_failed(connection: Connection, order_id: int) -> bool:
-    """Put a failed order back as Pending with all its attempts; tell whether there was one.
+    """Put a failed order back as Pending with all its attempts; return whether there was one.
 
     Needs a transaction: the totals change with the order.
     """

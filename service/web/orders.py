@@ -73,7 +73,7 @@ def list_orders() -> ResponseReturnValue:
     limit = query.pop("limit")
     if "status" in query:
         query["status"] = OrderStatus(query["status"])
-    # One more than asked for tells whether there is a next page.
+    # One more than asked for says whether there is a next page.
     rows = runtime().read(lambda connection: dao.list_orders(connection, limit=limit + 1, **query))
     page = rows[:limit]
     following = encode_cursor(page[-1].id) if len(rows) > limit else None

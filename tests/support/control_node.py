@@ -101,7 +101,7 @@ class RunningPlaybook:
         return self._log.read_text(errors="replace")
 
     def running(self) -> bool:
-        """Tell whether it has not ended yet."""
+        """Return whether it has not ended yet."""
         return self._popen.poll() is None
 
     def wait_for(self, text: str, seconds: float = 300) -> None:

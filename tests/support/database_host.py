@@ -80,7 +80,7 @@ class DatabaseHost:
         return (self.volumes / name).read_text()
 
     def may_log_in(self, account: str, password: str) -> bool:
-        """Tell whether MySQL takes the password."""
+        """Return whether MySQL takes the password."""
         try:
             if account == "root":
                 # Only from inside.

@@ -180,7 +180,7 @@ class MySQLServer:
                 raise
 
     def running(self) -> bool:
-        """Tell whether the container runs."""
+        """Return whether the container runs."""
         return docker("inspect", "--format={{.State.Running}}", self.name) == "true"
 
     def wait_until_ready(self) -> None:

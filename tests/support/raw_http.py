@@ -64,7 +64,7 @@ class RawConnection:
         return Answer(int(line.split()[1]), headers, body)
 
     def is_closed(self) -> bool:
-        """Wait for what comes next; tell whether it is the end."""
+        """Wait for what comes next; return whether it is the end."""
         return self._received.read(1) == b""
 
     def close(self) -> None:

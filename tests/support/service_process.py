@@ -111,13 +111,15 @@ class Process:
 
 
 class Server(Process):
-    """The web server with its processor, on a free port."""
+    """The web server with its processor, on a free port; `limit` is a shell's `ulimit` for it."""
 
-    def __init__(self, directory: Path, url: str, **environment: object):
+    def __init__(self, directory: Path, url: str, limit: object = "", **environment: object):
         self.port = free_port()
         values = {"DATABASE_URL": url, "PORT": self.port} | environment
+        command = [str(BIN / "gunicorn"), "--config", "service/server/gunicorn.conf.py"]
+        limited = ["/bin/bash", "-c", f'{limit}; exec "$@"', "limited", *command]
         super().__init__(
-            ["gunicorn", "--config", "service/server/gunicorn.conf.py"],
+            limited if limit else command,
             directory,
             {name: str(value) for name, value in values.items()},
         )

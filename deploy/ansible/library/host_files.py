@@ -107,7 +107,7 @@ def validate(module: AnsibleModule, one: dict[str, Any]) -> None:
 
 
 def bring(module: AnsibleModule, one: dict[str, Any]) -> bool:
-    """Make one of them what it should be; tell whether it was not."""
+    """Make one of them what it should be; return whether it was not."""
     path, attributes = Path(one["path"]), {"owner": one["owner"], "group": one["group"]}
     changed: bool
     if one["state"] == "absent":

@@ -21,7 +21,7 @@ def put_file(
     owner: str | None = None,
     group: str | None = None,
 ) -> bool:
-    """Make a file what it should be, as a whole; tell whether it was not."""
+    """Make a file what it should be, as a whole; return whether it was not."""
     if path.is_file() and path.read_bytes() == content:
         return _bring(module, path, mode, owner, group)
     if path.is_dir():
@@ -67,7 +67,7 @@ def put_folder(
 
 
 def remove(module: AnsibleModule, path: Path) -> bool:
-    """Remove a file, or a folder with all that is in it; tell whether there was one."""
+    """Remove a file, or a folder with all that is in it; return whether there was one."""
     there = path.is_symlink() or path.exists()
     if there and not module.check_mode:
         if path.is_dir() and not path.is_symlink():

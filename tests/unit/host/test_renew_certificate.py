@@ -51,7 +51,7 @@ def days() -> int:
 
 @pytest.fixture
 def own_authority() -> bool:
-    """Tell whether the host has the authority that has issued it."""
+    """Return whether the host has the authority that has issued it."""
     return True
 
 

@@ -74,7 +74,7 @@ def _problem(settings: Mapping[str, Any], name: str, expected: str) -> str:
 
 
 def in_networks(address: str, networks: Iterable[str]) -> bool:
-    """Tell whether an address is in one of the networks."""
+    """Return whether an address is in one of the networks."""
     # sshd names the interface of a link-local address after a percent sign.
     plain = ipaddress.ip_address(address.partition("%")[0])
     return any(plain in network for network in map(_network, networks) if network)

@@ -79,7 +79,7 @@ def taken(module: AnsibleModule) -> list[str]:
 
 
 def own(module: AnsibleModule, port: int) -> bool:
-    """Tell whether one of the service's containers publishes the port."""
+    """Return whether one of the service's containers publishes the port."""
     label = f"label=com.docker.compose.project={module.params['project']}"
     command = ["docker", "ps", "--quiet", f"--filter={label}", f"--filter=publish={port}"]
     return bool(module.run_command(command)[1].strip())
@@ -95,7 +95,7 @@ def names(module: AnsibleModule) -> list[str]:
 
 
 def known(name: str) -> bool:
-    """Tell whether a name has an address."""
+    """Return whether a name has an address."""
     try:
         return bool(socket.getaddrinfo(name, None))
     except OSError:
@@ -103,7 +103,7 @@ def known(name: str) -> bool:
 
 
 def installed(module: AnsibleModule, package: str) -> bool:
-    """Tell whether a package is installed."""
+    """Return whether a package is installed."""
     command = ["dpkg-query", "--show", "--showformat=${Status}", package]
     return "ok installed" in module.run_command(command)[1]
 
