@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from service.storage.failures import Overloaded
 
 # Seconds that a caller waits for a place.
-PATIENCE = 0.5
+PATIENCE = 0.25
 
 
 class Places:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -65,9 +67,19 @@ def scrape(connection: RawConnection) -> Samples:
     connection.send(get("/metrics", fields=b"Accept: text/plain\r\n"))
     answer = connection.answer()
     assert answer.status == 200
+    return samples_of(answer.body)
+
+
+def scrape_by(server: Server) -> Samples:
+    answer = server.client.get("/metrics", accept="text/plain")
+    assert answer.status == 200
+    return samples_of(answer.data)
+
+
+def samples_of(page: bytes) -> Samples:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(answer.body.decode())
+        for family in text_string_to_metric_families(page.decode())
         for sample in family.samples
     }
 
@@ -95,3 +107,70 @@ def test_either_worker_tells_what_both_have_done(connections: dict[int, RawConne
         assert value(samples, "http_requests_total", **posts, status="201") == 2 * ORDERS
         assert value(samples, "http_request_duration_seconds_count", **posts) == 2 * ORDERS
         assert {name for name, _ in samples} >= NAMES
+
+
+PINGS = {"method": "GET", "route": "/ping", "status": "200"}
+
+
+def ping(server: Server, times: int) -> None:
+    for _ in range(times):
+        assert server.client.get("/ping", connection="close").status == 200
+
+
+def test_no_figure_goes_back_and_no_file_is_added_when_workers_are_replaced(
+    server: Server, tmp_path: Path
+) -> None:
+    ping(server, ORDERS)
+    [folder] = tmp_path.glob("order-service-metrics-*")
+    files = sorted(folder.iterdir())
+    for killed in server.workers():
+        os.kill(killed, signal.SIGKILL)
+        wait_until(partial(is_replaced, server, {killed}), 20, "another worker")
+        ping(server, ORDERS)
+    before = set(server.workers())
+    server.popen.send_signal(signal.SIGHUP)
+    wait_until(partial(is_replaced, server, before), 20, "other workers")
+    ping(server, ORDERS)
+    assert value(scrape_by(server), "http_requests_total", **PINGS) == 4 * ORDERS
+    # Two more for the workers of a reload, which begin before the others have ended.
+    assert len(files) < len(list(folder.iterdir())) <= len(files) + 2 * 2
+    assert len(list(tmp_path.glob("order-service-metrics-*"))) == 1
+
+
+def is_replaced(server: Server, killed: set[int]) -> bool:
+    return len(server.workers()) == 2 and not killed & set(server.workers())
+
+
+@pytest.mark.parametrize("content", [b"", b"no such thing", b"\x00\x10\x00\x00" + b"\xff" * 4092])
+def test_a_broken_file_costs_no_others_figures(
+    server: Server, tmp_path: Path, content: bytes
+) -> None:
+    ping(server, ORDERS)
+    [folder] = tmp_path.glob("order-service-metrics-*")
+    (folder / "counter_99.db").write_bytes(content)
+    assert value(scrape_by(server), "http_requests_total", **PINGS) == ORDERS
+    assert "counter_99.db" in server.log
+    assert "Traceback" not in server.log
+
+
+def test_what_a_killed_server_left_is_removed_by_the_next(server: Server, tmp_path: Path) -> None:
+    [left] = tmp_path.glob("order-service-metrics-*")
+    server.kill9_group()
+    server.start()
+    [folder] = tmp_path.glob("order-service-metrics-*")
+    assert folder != left
+
+
+def test_without_room_for_its_figures_the_service_serves(tmp_path: Path, sqlite_url: str) -> None:
+    """A file that could not grow would end each worker by a signal, again and again."""
+    with Server(tmp_path, sqlite_url, limit="ulimit -f 400", PROCESSOR_THREADS=0) as server:
+        [before] = server.start().workers()
+        for number in range(ORDERS):
+            assert server.client.post(order_body(number + 1)).status == 201
+        # This worker's own.
+        figure = value(
+            scrape_by(server), "http_requests_total", method="POST", route="/orders", status="201"
+        )
+        assert figure == ORDERS
+        assert server.workers() == [before]
+        assert "no room for the metrics" in server.log

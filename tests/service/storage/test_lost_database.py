@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from service.app import create_app
@@ -150,8 +152,39 @@ def test_a_database_that_takes_no_writes(
     client: FlaskClient, store: Store, mysql_server: MySQLServer
 ) -> None:
     with mysql_server.read_only():
+        not_ready = client.get("/readyz")
+        assert not_ready.status_code == 503
+        assert json_of(not_ready)["problems"] == {"database": "takes no writes"}
         for headers in ({}, KEY):
             assert_unavailable(client.post("/orders", json=order_body(1), headers=headers))
         error_of(client.get("/orders/1"), 404)
     assert client.post("/orders", json=order_body(1), headers=KEY).status_code == 201
     assert store.statuses() == {1: "Pending"}
+
+
+@ONLY_MYSQL
+@pytest.mark.usefixtures("store")
+def test_connections_to_a_former_primary_are_given_up(client: FlaskClient) -> None:
+    """Its successor is at the same address, and whoever connects anew finds it."""
+    with ExitStack() as stack:
+        for _ in range(3):
+            connection = stack.enter_context(db.engine.connect())
+            connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
+    assert_unavailable(client.post("/orders", json=order_body(1)))
+    for number in range(2, 6):
+        assert client.post("/orders", json=order_body(number)).status_code == 201
+
+
+def test_a_file_that_takes_no_writes(sqlite_url: str) -> None:
+    """As root one may write to any file, so SQLite itself is told."""
+
+    def refuse_writes(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA query_only = ON")
+
+    with service_on(sqlite_url) as client:
+        event.listen(db.engine, "connect", refuse_writes)
+        assert_unavailable(client.post("/orders", json=order_body(1)))
+        not_ready = client.get("/readyz")
+        error_of(client.get("/orders/1"), 404)
+    assert not_ready.status_code == 503
+    assert json_of(not_ready)["problems"] == {"database": "takes no writes"}
