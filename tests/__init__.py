@@ -1,5 +1,9 @@
 """Tests. What their support asserts is explained as what they assert themselves."""
 
-import pytest
+from contextlib import suppress
 
-pytest.register_assert_rewrite("tests.support")
+# The bench uses their support without pytest.
+with suppress(ModuleNotFoundError):
+    import pytest
+
+    pytest.register_assert_rewrite("tests.support")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from bench.profile import leading
 from bench.report import Circumstances, table, write_report
 from bench.scenarios.memory import resident_mebibytes
 from bench.targets import judge
+from tests.support.service_process import REPOSITORY
 
 WRK = """Running 3s test @ http://127.0.0.1:5000
   1 threads and 32 connections
@@ -199,3 +202,8 @@ def test_options_that_are_refused(arguments: list[str], capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         parse_options(arguments)
     assert "expected" in capsys.readouterr().err
+
+
+def test_the_bench_has_no_pytest() -> None:
+    code = "import sys; sys.modules['pytest'] = None; import bench.scenarios.serving"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY, timeout=60)
