@@ -53,7 +53,7 @@ lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml; LOCK_ARGS=--upgra
 	$(LOCK) --group deploy -c requirements.txt -o requirements-deploy.txt
 	$(LOCK) --group dev -c requirements.txt -c requirements-deploy.txt -o requirements-dev.txt
 	$(LOCK) --group scan -o requirements-scan.txt
-	$(LOCK) --group bench -o requirements-bench.txt
+	$(LOCK) pyproject.toml --group bench -c requirements.txt -o requirements-bench.txt
 
 lab: ## Prepare a Docker engine and the images that the tests need.
 	@tests/lab/lab.sh

@@ -23,6 +23,7 @@ NAMES = {
     "service": "this service",
     "working": "… its processor at work",
     "nginx": "… through nginx, TLS",
+    "granian": "… on Granian",
     "fastapi": "FastAPI",
     "naive": "naive",
     "mysqlslap": "bare MySQL (mysqlslap)",

@@ -13,7 +13,7 @@ from tests.support.mysql_server import MySQLServer
 from tests.support.service_process import REPOSITORY
 
 SERVICE_PACKAGES = ("gunicorn", "flask", "sqlalchemy", "pymysql")
-PEER_PACKAGES = ("fastapi", "uvicorn", "uvloop", "aiomysql", "pydantic", "celery")
+PEER_PACKAGES = ("granian", "fastapi", "uvicorn", "uvloop", "aiomysql", "pydantic", "celery")
 BENCH_PYTHON = SERVICE_BIN.parent / "bench" / "bin" / "python"
 VERSIONS = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
 

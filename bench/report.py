@@ -16,6 +16,7 @@ HEADINGS = {
     "service": "this service",
     "working": "… its processor at work",
     "nginx": "… through nginx and TLS",
+    "granian": "… on Granian",
     "fastapi": "FastAPI",
     "naive": "naive",
     "mysqlslap": "mysqlslap",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,17 +106,27 @@ def service(
     database: OrderDatabase, credentials: Credentials, directory: Path, **settings: object
 ) -> WebServer:
     """Return this service, its processor off unless the settings say otherwise."""
+    gunicorn = [str(SERVICE_BIN / "gunicorn"), "--config", "service/server/gunicorn.conf.py"]
+    return _serve_with(gunicorn, database, credentials, directory, settings)
+
+
+def granian(database: OrderDatabase, credentials: Credentials, directory: Path) -> WebServer:
+    """Return the peer that is this service on Granian, its processor off."""
+    python = [sys.executable, "-m", "bench.peers.granian_server"]
+    return _serve_with(python, database, credentials, directory, {})
+
+
+def _serve_with(
+    command: list[str],
+    database: OrderDatabase,
+    credentials: Credentials,
+    directory: Path,
+    settings: Mapping[str, object],
+) -> WebServer:
     port = free_port()
-    return WebServer(
-        [str(SERVICE_BIN / "gunicorn"), "--config", "service/server/gunicorn.conf.py"],
-        directory,
-        service_environment(
-            database,
-            credentials,
-            **{"PORT": port, "WEB_CONCURRENCY": WORKERS, "PROCESSOR_THREADS": 0} | settings,
-        ),
-        port,
-    )
+    values = {"PORT": port, "WEB_CONCURRENCY": WORKERS, "PROCESSOR_THREADS": 0, **settings}
+    environment = service_environment(database, credentials, **values)
+    return WebServer(command, directory, environment, port)
 
 
 def fastapi(database: OrderDatabase, credentials: Credentials, directory: Path) -> WebServer:

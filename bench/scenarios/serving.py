@@ -16,7 +16,7 @@ from bench.mysqlslap import MySQLSlap
 from bench.nginx import Nginx
 from bench.options import REQUEST_NAMES, STORED, TARGET_CONNECTIONS
 from bench.profile import record_profiles
-from bench.servers import WebServer, fastapi, naive, service
+from bench.servers import WebServer, fastapi, granian, naive, service
 
 WARM_UP_SECONDS = 1
 # Threads of each process, as many as a deployed host has.
@@ -75,14 +75,16 @@ def run(bench: Bench) -> None:
 
 def _start(bench: Bench, stack: ExitStack) -> tuple[Nginx, list[Peer]]:
     common = (bench.credentials, bench.directory)
-    databases = [bench.database() for _ in range(3)]
+    databases = [bench.database() for _ in range(4)]
     serving = stack.enter_context(service(databases[0], *common).start())
     fast = stack.enter_context(fastapi(databases[1], *common).start())
     slow = stack.enter_context(naive(databases[2], *common).start())
+    rusty = stack.enter_context(granian(databases[3], *common).start())
     nginx = stack.enter_context(Nginx(bench.directory, serving.port))
     peers = [
         Peer("service", serving.url, serving, partial(_fill, databases[0])),
         Peer("nginx", nginx.url, serving, partial(_fill, databases[0])),
+        Peer("granian", rusty.url, rusty, partial(_fill, databases[3])),
         Peer("fastapi", fast.url, fast, partial(_fill, databases[1])),
         Peer("naive", slow.url, slow, partial(_fill_naive, databases[2])),
     ]

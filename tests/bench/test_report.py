@@ -16,7 +16,7 @@ from bench.mysqlslap import parse_seconds
 from bench.options import QUICK
 from bench.options import parse as parse_options
 from bench.profile import leading
-from bench.report import Circumstances, table, write_report
+from bench.report import HEADINGS, Circumstances, table, write_report
 from bench.scenarios.memory import resident_mebibytes
 from bench.targets import judge
 from tests.support.service_process import REPOSITORY
@@ -174,6 +174,14 @@ def test_a_void_run_is_said_before_anything_else(tmp_path: Path, errors: int) ->
     text = report_of(results, tmp_path)
     assert text.startswith("**This run is void") is bool(errors)
     assert ("no answer at all" in text) is bool(errors)
+
+
+def test_each_server_has_a_column(tmp_path: Path) -> None:
+    cases = {Case("post", name, 32): [1000.0 + n] for n, name in enumerate(HEADINGS)}
+    lines = report_of(results_of(cases), tmp_path).splitlines()
+    (figures,) = [line for line in lines if line.startswith("| POST  ") and "| 32 " in line]
+    cells = [cell.strip() for cell in figures.strip("|").split("|")][2:]
+    assert cells == [f"1,00{n} (10.0)" for n in range(len(HEADINGS))]
 
 
 def test_what_was_measured_once_has_no_spread(tmp_path: Path) -> None:
