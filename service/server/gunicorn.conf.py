@@ -89,7 +89,7 @@ def post_worker_init(worker: Any) -> None:
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
     started = runtime(worker.wsgi)
-    worker.stop_processor = started.stop_processor
+    worker.when_told_to_stop(started.stop_processor)
     try:
         started.start_processor(on_broken=lambda: os.kill(os.getpid(), signal.SIGTERM))
     except ConfigError as problem:
@@ -99,7 +99,10 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """Wait until the processor has finished or given back its orders."""
-    worker.stop_processor()
+    if worker.booted:
+        from service.runtime import runtime  # noqa: PLC0415 - see above
+
+        runtime(worker.wsgi).stop_processor()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

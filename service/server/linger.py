@@ -10,10 +10,17 @@ from contextlib import suppress
 LINGER = 0.5
 
 
-def close_after_answer(sock: socket.socket) -> None:
-    """Close a connection so that the client gets the answer that was sent last.
+def stop_receiving(sock: socket.socket) -> None:
+    """Take what arrives from now on for the end of the connection; answers still go out."""
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RD)
 
-    To close while bytes arrive would take it from the client (RFC 9112, section 9.6).
+
+def end_after_answer(sock: socket.socket) -> None:
+    """End a connection so that the client gets the answer that was sent last.
+
+    To close it while bytes arrive would take the answer from the client (RFC 9112, section 9.6).
+    It is left for gunicorn to close, which waits for nothing then.
     """
     with suppress(OSError):
         sock.shutdown(socket.SHUT_WR)
@@ -22,4 +29,5 @@ def close_after_answer(sock: socket.socket) -> None:
             sock.settimeout(left)
             if not sock.recv(65536):
                 break
-    sock.close()
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)

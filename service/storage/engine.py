@@ -28,7 +28,7 @@ POOL_TIMEOUT = 2
 # SQLite has one writer at a time; the others wait for it this long, in seconds.
 SQLITE_BUSY_TIMEOUT = 5
 # A connection that was used this short a time ago, in seconds, is taken for open.
-FRESH_SECONDS = 0.1
+FRESH_SECONDS = 2.0
 _USED = "order_service.used"
 
 
@@ -93,7 +93,7 @@ def _note_use(_connection: Any, record: Any) -> None:
 
 
 def _refuse_closed(connection: Any, record: Any, _proxy: Any) -> None:
-    # Asking costs a round trip, so a new connection, and one of a busy service, is not asked.
+    # Asking costs a round trip, so a new connection, and one that is in use, is not asked.
     used = record.info.get(_USED)
     if used is None or time.monotonic() - used < FRESH_SECONDS:
         return

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from tests.support.calls import Calls
 from tests.support.databases import order_body
@@ -213,3 +215,30 @@ def test_connections_are_left_to_the_worker_that_has_fewer(tmp_path: Path, sqlit
                 counts = connect_and_count(1)
             else:
                 pytest.fail(f"the connections stayed uneven: {counts}")
+
+
+def test_a_stop_waits_for_requests_under_way_however_many_were_served_before(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    """Connections that ended are counted once: else a stop waits for nobody."""
+    database = str(make_url(sqlite_url).database)
+    with (
+        Server(tmp_path, sqlite_url, PROCESSOR_THREADS=0) as server,
+        closing(sqlite3.connect(database, isolation_level=None)) as other,
+        ExitStack() as stack,
+    ):
+        server.start()
+        close = get("/ping", fields=b"Connection: close\r\n")
+        for _ in range(THREADS):
+            assert connect(server, stack, close).answer().status == 200
+        other.execute("BEGIN IMMEDIATE")
+        under_way = [connect(server, stack, post(order_body(n))) for n in range(1, THREADS)]
+        [worker] = server.workers()
+        ports = {one.socket.getsockname()[1] for one in under_way}
+        wait_until(lambda: ports <= server.connections_of(worker), SECONDS, "the connections")
+        # Their threads wait for the lock, as long as it takes to see the server stop.
+        server.popen.send_signal(signal.SIGTERM)
+        wait_until(lambda: "Handling signal: term" in server.log, SECONDS, "the signal")
+        other.execute("ROLLBACK")
+        assert [one.answer().status for one in under_way] == [201] * len(under_way)
+        assert server.popen.wait(SECONDS) == 0
