@@ -38,7 +38,12 @@ def load() -> Any:
     settings = read_gunicorn_settings()
     logging.config.dictConfig(settings.logconfig_dict)
     slot = os.getpid()
-    worker = SimpleNamespace(slot=slot, has_files=worker_files.prepare(slot))
+    worker = SimpleNamespace(
+        slot=slot,
+        has_files=worker_files.prepare(slot),
+        # Nothing is processed here that would have to stop.
+        when_told_to_stop=lambda _do: None,
+    )
     settings.post_fork(None, worker)
     # Only now: it counts from its import on.
     from wsgi import app  # noqa: PLC0415
