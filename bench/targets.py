@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.measurements import DEADLOCK_ERRORS, Case, Figure, Results, divide
 from bench.options import REQUEST_NAMES, STORED, TARGET_CONNECTIONS
 
+OTHER_CONNECTIONS = (8, 128)
 UNITS = {"rate": "/s", "p99": " ms"}
 
 
@@ -55,8 +56,8 @@ class Target:
         return Verdict(self.what, ratio, self.limit, self.at_most, medians)
 
 
-def _post(peer: str) -> Case:
-    return Case("post", peer, TARGET_CONNECTIONS)
+def _post(peer: str, connections: int = TARGET_CONNECTIONS) -> Case:
+    return Case("post", peer, connections)
 
 
 def _get(peer: str) -> Case:
@@ -68,12 +69,19 @@ def _processing(peer: str, processes: int) -> Case:
 
 
 TARGETS = (
-    Target("POST to naive", _post("service"), _post("naive"), "rate", 7.0),
-    Target("POST to FastAPI", _post("service"), _post("fastapi"), "rate", 1.15),
-    Target("POST's p99 to FastAPI's", _post("service"), _post("fastapi"), "p99", 0.7, at_most=True),
-    Target("POST to mysqlslap", _post("service"), _post("mysqlslap"), "rate", 0.35),
-    Target("GET one to FastAPI", _get("service"), _get("fastapi"), "rate", 1.0),
-    Target("GET one to naive", _get("service"), _get("naive"), "rate", 3.5),
+    Target("POST to FastAPI", _post("service"), _post("fastapi"), "rate", 1.0),
+    Target("POST's p99 to FastAPI's", _post("service"), _post("fastapi"), "p99", 0.8, at_most=True),
+    Target("GET one to FastAPI", _get("service"), _get("fastapi"), "rate", 0.8),
+    *(
+        Target(
+            f"POST to FastAPI, {connections} connections",
+            _post("service", connections),
+            _post("fastapi", connections),
+            "rate",
+            0.8,
+        )
+        for connections in OTHER_CONNECTIONS
+    ),
     Target(
         "processed to Celery, 1 process each",
         _processing("service", 1),
