@@ -1,4 +1,4 @@
-"""The queue of orders as one process sees it: `service.storage.claims` in transactions."""
+"""The queue of orders as one process sees it: claims and results, in transactions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from contextlib import suppress
 
 from service.config import Settings
 from service.storage import claims
-from service.storage.claims import Claim, ClaimedBatch, ClaimKey, Result, Verdict
+from service.storage.claims import Claim, ClaimedBatch, ClaimKey
 from service.storage.completions import NotAllHeld, complete_all, complete_one
 from service.storage.database import Database
 from service.storage.models import OrderTotals
+from service.storage.results import Result, Verdict, record_results
 
 
 class OrderQueue:
@@ -61,7 +62,7 @@ class OrderQueue:
                 self._complete_all(results)
                 return {result.claim.key for result in results}
         return self._database.transaction(
-            lambda connection: claims.record_results(connection, results, self._slot)
+            lambda connection: record_results(connection, results, self._slot)
         )
 
     def _complete_all(self, results: Sequence[Result]) -> None:

@@ -24,10 +24,11 @@ from service.processing.leases import LONGEST_WAIT, LeaseKeeper
 from service.processing.order_queue import OrderQueue
 from service.processing.recorder import Recorder
 from service.processing.retries import failure
-from service.storage.claims import ISOLATED_FROM_ATTEMPT, ClaimedBatch, Result, Verdict
+from service.storage.claims import ISOLATED_FROM_ATTEMPT, ClaimedBatch
 from service.storage.database import Database
 from service.storage.failures import describe, is_unavailable
 from service.storage.models import OrderStatus
+from service.storage.results import Result, Verdict
 from service.telemetry import metrics
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 from service.processing.attempt import Attempt, InFlight
 from service.processing.order_queue import OrderQueue
-from service.storage.claims import ClaimKey, Result, Verdict
+from service.storage.claims import ClaimKey
 from service.storage.failures import is_unavailable
 from service.storage.models import OrderStatus
+from service.storage.results import Result, Verdict
 from service.telemetry import metrics
 
 log = logging.getLogger(__name__)

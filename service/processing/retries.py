@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 from service.processing.handlers import OrderRejected
-from service.storage.claims import Claim, Result, Verdict
+from service.storage.claims import Claim
+from service.storage.results import Result, Verdict
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0

@@ -1,4 +1,4 @@
-"""SQL of the processing: claim orders, renew their leases, record what became of them.
+"""SQL of the claims: claim orders, and renew their leases.
 
 Claims go through `ix_orders_outcome` in the order of arrival and skip what other processes have
 locked. Everything else locks its rows by primary key, in ascending order, before the totals; so
@@ -7,11 +7,10 @@ no two transactions wait for each other in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import Enum
 from operator import attrgetter
 from typing import Any
 
@@ -22,14 +21,14 @@ from sqlalchemy import (
     Row,
     Select,
     bindparam,
-    case,
     literal,
     select,
     update,
 )
 
-from service.storage.models import BY_OUTCOME, LAST_ERROR_LENGTH, Order, OrderStatus, OrderTotals
+from service.storage.models import BY_OUTCOME, Order, OrderStatus
 from service.storage.moments import utcnow
+from service.storage.totals import add_totals
 
 # From this attempt on, an order whose workers died is only run alone: see `claim_orders`.
 ISOLATED_FROM_ATTEMPT = 3
@@ -76,30 +75,6 @@ class ClaimedBatch:
     claims: list[Claim]
     exhausted: list[int]
     isolate: bool = False
-
-
-class Verdict(Enum):
-    """What becomes of an order after an attempt."""
-
-    COMPLETE = "complete"
-    RETRY = "retry"
-    FAIL = "fail"
-    GIVE_BACK = "give back"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The end of an attempt.
-
-    `microseconds` is the handler's time; `delay` the seconds before a retry. An order that is
-    given back gets its attempt back as well: a stop is not the order's fault.
-    """
-
-    claim: Claim
-    verdict: Verdict
-    microseconds: int = 0
-    error: str | None = None
-    delay: float = 0.0
 
 
 def claimable() -> Select[int, int, int]:
@@ -152,15 +127,6 @@ _LEASE = (
         attempts=Order.attempts + 1,
         available_at=utcnow(bindparam("lease_seconds", type_=Float)),
         updated_at=utcnow(),
-    )
-)
-_ADD_TOTALS = (
-    update(OrderTotals)
-    .where(OrderTotals.slot == bindparam("to_slot"))
-    .values(
-        completed=OrderTotals.completed + bindparam("more_completed"),
-        failed=OrderTotals.failed + bindparam("more_failed"),
-        processing_microseconds=OrderTotals.processing_microseconds + bindparam("more_time"),
     )
 )
 
@@ -257,7 +223,7 @@ def renew_leases(
     connection: Connection, claims: Collection[Claim], lease_seconds: float
 ) -> set[ClaimKey]:
     """Extend the leases that are still held; return the keys of those. Needs a transaction."""
-    held = _lock_held(connection, claims)
+    held = lock_held(connection, claims)
     if held:
         connection.execute(
             update(Order)
@@ -267,37 +233,8 @@ def renew_leases(
     return held
 
 
-def record_results(connection: Connection, results: Sequence[Result], slot: int) -> set[ClaimKey]:
-    """Record the ends of attempts, all or none, and add them to the totals' row `slot`.
-
-    Needs a transaction. A result whose claim is no longer held changes nothing.
-
-    Returns:
-        The keys of the claims whose results were recorded.
-    """
-    held = _lock_held(connection, [result.claim for result in results])
-    valid = [result for result in results if result.claim.key in held]
-    completed = [result for result in valid if result.verdict is Verdict.COMPLETE]
-    failed = [result for result in valid if result.verdict is Verdict.FAIL]
-    _complete(connection, completed)
-    for result in failed:
-        _end_attempt(connection, result, outcome=OrderStatus.FAILED.value)
-    for result in valid:
-        if result.verdict is Verdict.RETRY:
-            _end_attempt(connection, result, available_at=utcnow(literal(result.delay)))
-    _give_back(connection, [result for result in valid if result.verdict is Verdict.GIVE_BACK])
-    if completed or failed:
-        add_totals(
-            connection,
-            slot=slot,
-            completed=len(completed),
-            failed=len(failed),
-            microseconds=sum(result.microseconds for result in completed),
-        )
-    return held
-
-
-def _lock_held(connection: Connection, claims: Collection[Claim]) -> set[ClaimKey]:
+def lock_held(connection: Connection, claims: Collection[Claim]) -> set[ClaimKey]:
+    """Lock the orders of these claims; return the keys of the claims that are still held."""
     rows = connection.execute(
         select(Order.id, Order.fence, Order.outcome)
         .where(Order.id.in_([claim.id for claim in claims]))
@@ -308,75 +245,3 @@ def _lock_held(connection: Connection, claims: Collection[Claim]) -> set[ClaimKe
     # is lost.
     current = {(row.id, row.fence) for row in rows if row.outcome is None}
     return current & {claim.key for claim in claims}
-
-
-def _complete(connection: Connection, results: Sequence[Result]) -> None:
-    if not results:
-        return
-    times = {result.claim.id: result.microseconds for result in results}
-    connection.execute(
-        update(Order)
-        .where(Order.id.in_(sorted(times)))
-        .values(
-            outcome=OrderStatus.COMPLETED.value,
-            lease_owner=None,
-            processing_microseconds=case(times, value=Order.id),
-            updated_at=utcnow(),
-        )
-    )
-
-
-def _end_attempt(connection: Connection, result: Result, **values: object) -> None:
-    connection.execute(
-        update(Order)
-        .where(Order.id == result.claim.id)
-        .values(
-            lease_owner=None,
-            fence=Order.fence + 1,
-            last_error=(result.error or "")[:LAST_ERROR_LENGTH],
-            updated_at=utcnow(),
-            **values,
-        )
-    )
-
-
-def _give_back(connection: Connection, results: Iterable[Result]) -> None:
-    ids = sorted(result.claim.id for result in results)
-    if ids:
-        connection.execute(
-            update(Order)
-            .where(Order.id.in_(ids))
-            .values(
-                lease_owner=None,
-                fence=Order.fence + 1,
-                attempts=Order.attempts - 1,
-                available_at=utcnow(),
-                updated_at=utcnow(),
-            )
-        )
-
-
-def add_totals(
-    connection: Connection,
-    *,
-    slot: int,
-    completed: int = 0,
-    failed: int = 0,
-    microseconds: int = 0,
-) -> None:
-    """Add finished orders to the totals' row `slot`.
-
-    Raises:
-        LookupError: there is no such row.
-    """
-    changed = connection.execute(
-        _ADD_TOTALS,
-        {
-            "to_slot": slot,
-            "more_completed": completed,
-            "more_failed": failed,
-            "more_time": microseconds,
-        },
-    ).rowcount
-    if changed != 1:
-        raise LookupError(f"the row {slot} of order_totals is missing; restore it with zeros")

@@ -1,7 +1,7 @@
 """SQL for the usual end of attempts: all completed, and all by those who hold the orders.
 
 One statement completes them, and its row count says whether all were held. What is told apart
-otherwise (lost leases, failures, retries) is for `service.storage.claims.record_results`.
+otherwise (lost leases, failures, retries) is for `service.storage.results.record_results`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
-from service.storage.claims import Result, add_totals
+from service.storage.results import Result
+from service.storage.totals import add_totals
 
 
 class NotAllHeld(Exception):

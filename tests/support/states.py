@@ -6,16 +6,9 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, select, update
 
-from service.storage.claims import (
-    Claim,
-    ClaimedBatch,
-    ClaimKey,
-    Result,
-    Verdict,
-    claim_orders,
-    record_results,
-)
+from service.storage.claims import Claim, ClaimedBatch, ClaimKey, claim_orders
 from service.storage.models import Order
+from service.storage.results import Result, Verdict, record_results
 from tests.support.inspection import Store
 
 

@@ -8,19 +8,11 @@ import pytest
 from sqlalchemy import Connection, select
 
 from service.processing.order_queue import OrderQueue
-from service.storage.claims import (
-    Claim,
-    ClaimedBatch,
-    Result,
-    Verdict,
-    claim_orders,
-    has_claimable,
-    record_results,
-    renew_leases,
-)
+from service.storage.claims import Claim, ClaimedBatch, claim_orders, has_claimable, renew_leases
 from service.storage.completions import complete_all
 from service.storage.models import Order
 from service.storage.orders import retry_failed
+from service.storage.results import Result, Verdict, record_results
 from tests.support.databases import ONLY_MYSQL, open_database, settings_for
 from tests.support.inspection import Store, open_store
 from tests.support.polling import wait_until

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from service.processing.order_queue import OrderQueue
-from service.storage.claims import Claim, Result, Verdict
+from service.storage.claims import Claim
 from service.storage.completions import NotAllHeld, complete_all, complete_one
+from service.storage.results import Result, Verdict
 from tests.support.databases import open_database, settings_for
 from tests.support.inspection import Store
 from tests.support.states import claim

@@ -10,18 +10,11 @@ import pytest
 from sqlalchemy import Connection, text
 
 from service.storage import orders
-from service.storage.claims import (
-    Claim,
-    Result,
-    Verdict,
-    claim_orders,
-    has_claimable,
-    record_results,
-    renew_leases,
-)
+from service.storage.claims import Claim, claim_orders, has_claimable, renew_leases
 from service.storage.completions import complete_all, complete_one
 from service.storage.idempotency_keys import NewKey, get_keys, insert_keys
 from service.storage.models import OrderStatus
+from service.storage.results import Result, Verdict, record_results
 from service.storage.statistics import read_statistics
 from tests.support.databases import migrate
 from tests.support.inspection import Store, open_store

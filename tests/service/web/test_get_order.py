@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from flask.testing import FlaskClient
 
-from service.storage.claims import Result, Verdict
+from service.storage.results import Result, Verdict
 from tests.support import states
 from tests.support.answers import FULL_FIELDS, error_of, json_of
 from tests.support.databases import ONLY_SQLITE, order_body

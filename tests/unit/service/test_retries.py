@@ -10,7 +10,8 @@ import pytest
 
 from service.processing.handlers import OrderRejected
 from service.processing.retries import describe, failure, retry_delay
-from service.storage.claims import Claim, Verdict
+from service.storage.claims import Claim
+from service.storage.results import Verdict
 
 
 def claim(attempt: int) -> Claim:
