@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service.storage.failures import is_duplicate
 from service.storage.models import IdempotencyKey
+from service.storage.moments import utcnow
 
 
 class KeyTaken(Exception):
@@ -35,6 +36,10 @@ class StoredKey:
     status: int
 
 
+_INSERT = {
+    "mysql": insert(IdempotencyKey),
+    "sqlite": insert(IdempotencyKey).values(created_at=utcnow()),
+}
 _STORED = select(IdempotencyKey.key_hash, IdempotencyKey.payload_hash, IdempotencyKey.status).where(
     IdempotencyKey.key_hash.in_(bindparam("key_hashes", expanding=True))
 )
@@ -59,7 +64,7 @@ def insert_keys(connection: Connection, keys: Collection[NewKey]) -> None:
         for key in sorted(keys, key=attrgetter("key_hash"))
     ]
     try:
-        connection.execute(insert(IdempotencyKey), rows)
+        connection.execute(_INSERT[connection.dialect.name], rows)
     except IntegrityError as error:
         if is_duplicate(error, "idempotency_keys.PRIMARY", "idempotency_keys.key_hash"):
             raise KeyTaken from None

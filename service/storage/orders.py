@@ -8,7 +8,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
@@ -35,7 +35,17 @@ class NewOrder:
     total_amount: Decimal
 
 
-_INSERT = insert(Order)
+# What MySQL's columns have as defaults, SQLite is given with each row.
+_INSERT = {
+    "mysql": insert(Order),
+    "sqlite": insert(Order).values(
+        attempts=literal_column("0"),
+        fence=literal_column("0"),
+        available_at=utcnow(),
+        created_at=utcnow(),
+        updated_at=utcnow(),
+    ),
+}
 
 _STATUSES = select(Order.order_id, Order.status.label("status")).where(
     Order.order_id.in_(bindparam("order_ids", expanding=True))
@@ -91,7 +101,7 @@ def insert_orders(connection: Connection, orders: Collection[NewOrder]) -> None:
     ]
     try:
         # The driver makes one statement of all rows, since they hold nothing but parameters.
-        connection.execute(_INSERT, rows)
+        connection.execute(_INSERT[connection.dialect.name], rows)
     except IntegrityError as error:
         if is_duplicate(error, "uq_orders_order_id", "orders.order_id"):
             raise DuplicateOrder from None

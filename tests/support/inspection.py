@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, text, update
 
 from service.storage import orders
 from service.storage.models import IdempotencyKey, Order, OrderTotals
+from service.storage.moments import utcnow
 from service.storage.statistics import Statistics, read_statistics
 from tests.support.databases import open_database
 from tests.support.polling import wait_until
@@ -42,9 +43,17 @@ class Store:
 
     def add_orders(self, ids: Sequence[int], user_id: int = 1) -> None:
         """Store pending orders, in that order."""
-        row = {"user_id": user_id, "item_ids": [1], "total_amount": Decimal(1)}
+        row = {
+            "user_id": user_id,
+            "item_ids": [1],
+            "total_amount": Decimal(1),
+            "attempts": 0,
+            "fence": 0,
+        }
+        now = {name: utcnow() for name in ("available_at", "created_at", "updated_at")}
+        statement = insert(Order).values(**now)
         rows = [row | {"order_id": number} for number in ids]
-        self.run(lambda connection: connection.execute(insert(Order), rows))
+        self.run(lambda connection: connection.execute(statement, rows))
 
     def statuses(self) -> dict[int, str]:
         """Return the status of each order by its order_id."""

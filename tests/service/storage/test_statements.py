@@ -112,13 +112,18 @@ def test_the_server_sees_no_more_than_that(
 
 @ONLY_MYSQL
 def test_connections_that_the_server_closed_are_noticed(
-    client: FlaskClient, store: Store, mysql_server: MySQLServer, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient,
+    store: Store,
+    mysql_store: Store,
+    mysql_server: MySQLServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(engine, "FRESH_SECONDS", 0)
     listing = f"SELECT id FROM performance_schema.processlist WHERE user = '{USER}'"
     for order_id, headers in enumerate(({}, KEY), 1):
         assert client.get("/readyz").status_code == 200
-        store.database.engine.dispose()
+        for other in (store, mysql_store):
+            other.database.engine.dispose()
         killed = mysql_server.query(listing)
         assert killed
         for (connection,) in killed:

@@ -1,4 +1,4 @@
-"""The database fills in what each new row begins with, so that an INSERT needs parameters only."""
+"""MySQL fills in what each new row begins with, so that an INSERT needs parameters only."""
 
 from __future__ import annotations
 
@@ -10,29 +10,21 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-_NOW = {
-    "mysql": "(UTC_TIMESTAMP(6))",
-    "sqlite": "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')",
-}
-MOMENTS = {
-    "orders": ("available_at", "created_at", "updated_at"),
-    "idempotency_keys": ("created_at",),
-}
-ZEROS = {"orders": ("attempts", "fence"), "idempotency_keys": ()}
+NOW, ZERO = sa.text("(UTC_TIMESTAMP(6))"), sa.text("0")
 
 
 def upgrade() -> None:
-    """Give the columns their defaults.
+    """Give the columns their defaults, which changes no row.
 
-    MySQL changes no row for it; SQLite makes the table anew.
+    SQLite would have to make the tables anew. There the service names the values itself.
     """
-    now = sa.text(_NOW[op.get_bind().dialect.name])
-    for table, moments in MOMENTS.items():
-        with op.batch_alter_table(table) as batch:
-            for column in moments:
-                batch.alter_column(column, server_default=now)
-            for column in ZEROS[table]:
-                batch.alter_column(column, server_default=sa.text("0"))
+    if op.get_bind().dialect.name == "sqlite":
+        return
+    for column in ("available_at", "created_at", "updated_at"):
+        op.alter_column("orders", column, server_default=NOW)
+    for column in ("attempts", "fence"):
+        op.alter_column("orders", column, server_default=ZERO)
+    op.alter_column("idempotency_keys", "created_at", server_default=NOW)
 
 
 def downgrade() -> None:
