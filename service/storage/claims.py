@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from service.storage.models import BY_OUTCOME, Order, OrderStatus
+from service.storage.models import BY_OUTCOME, BY_PRIMARY, Order, OrderStatus
 from service.storage.moments import utcnow
 from service.storage.totals import add_totals
 
@@ -113,6 +113,8 @@ LOCK_CLAIMABLE = (
         Order.created_at,
     )
     .prefix_with("STRAIGHT_JOIN", dialect="mysql")
+    # Where the statistics say that the table is small, MySQL would read, and lock, all of it.
+    .with_hint(Order, BY_PRIMARY, "mysql")
     .select_from(_candidates.join(Order, Order.id == _candidates.c.id))
     .where(Order.outcome.is_(None), Order.available_at <= utcnow())
     .limit(bindparam("limit", type_=Integer))

@@ -27,7 +27,8 @@ COMPLETE = {
         UPDATE JSON_TABLE(:ended, '$[*]' COLUMNS (
           id BIGINT PATH '$[0]', fence BIGINT PATH '$[1]', microseconds BIGINT PATH '$[2]'
         )) AS ended
-        STRAIGHT_JOIN orders ON orders.id = ended.id AND orders.fence = ended.fence
+        STRAIGHT_JOIN orders FORCE INDEX (PRIMARY)
+          ON orders.id = ended.id AND orders.fence = ended.fence
         SET orders.outcome = 'Completed', orders.lease_owner = NULL,
           orders.processing_microseconds = ended.microseconds,
           orders.updated_at = UTC_TIMESTAMP(6)

@@ -87,6 +87,7 @@ ZERO = text("0")
 # MySQL's optimizer prefers to walk the primary key when a query has ORDER BY id and LIMIT, past
 # all finished orders: so each such query names its index.
 BY_OUTCOME = "FORCE INDEX (ix_orders_outcome)"
+BY_PRIMARY = "FORCE INDEX (PRIMARY)"
 BY_USER = "FORCE INDEX (ix_orders_user_id)"
 
 

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 
 from service.storage import orders
 from service.storage.claims import Claim, claim_orders, has_claimable, renew_leases
@@ -19,7 +19,7 @@ from service.storage.statistics import read_statistics
 from tests.support.databases import migrate
 from tests.support.inspection import Store, open_store
 from tests.support.mysql_server import MySQLServer
-from tests.support.plans import PRIMARY, MySQLPlans, SQLitePlans
+from tests.support.plans import PRIMARY, SCAN, MySQLPlans, SQLitePlans
 from tests.support.statements import statements
 
 OUTCOME, USER, ORDER_ID = "ix_orders_outcome", "ix_orders_user_id", "uq_orders_order_id"
@@ -163,3 +163,34 @@ def test_lists_go_by_their_index_whatever_is_asked_for(filled: Filled) -> None:
         index = USER if user else OUTCOME if status else PRIMARY
         found = filled.run(listing(status=status, user_id=user, before=before))
         assert found == ({index}, True), f"status {status}, user {user}, before {before}"
+
+
+@pytest.mark.mysql
+def test_old_statistics_lock_no_order_that_is_not_meant(
+    mysql_url: str, mysql_store: Store, mysql_server: MySQLServer
+) -> None:
+    """A table that is taken for tiny is read as a whole, and what is read for an update is locked:
+    the orders that others are completing among them."""
+    mysql_store.empty()
+    mysql_store.add_orders(range(1, 200))
+    name = make_url(mysql_url).database
+    for statement in (
+        "UPDATE mysql.innodb_table_stats SET n_rows = 1, clustered_index_size = 1"
+        f" WHERE database_name = '{name}' AND table_name = 'orders'",
+        "UPDATE mysql.innodb_index_stats SET stat_value = 1 WHERE stat_name LIKE 'n_diff%'"
+        f" AND database_name = '{name}' AND table_name = 'orders'",
+        f"FLUSH TABLES {name}.orders",
+    ):
+        mysql_server.query(statement)
+    plans = MySQLPlans(mysql_server)
+
+    def claim_and_complete(connection: Connection) -> list[set[str]]:
+        with statements(mysql_store.database.engine) as sent:
+            claimed = claim_orders(
+                connection, owner="a", limit=50, lease_seconds=60, max_attempts=5, idle=True
+            ).claims
+            complete_all(connection, [Result(each, Verdict.COMPLETE) for each in claimed], slot=0)
+        return [plans.indexes(connection, one) for one in sent if one.verb != "EXPLAIN"]
+
+    found = mysql_store.run(claim_and_complete)
+    assert SCAN not in set().union(*found), found
