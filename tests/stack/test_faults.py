@@ -29,7 +29,7 @@ FIRST_IDS = itertools.count(1_000_000_000, 1_000_000)
 @pytest.fixture(scope="module")
 def stack(shared_stack: Stack) -> Stack:
     """The shared stack with these settings, and with a change of the code."""
-    path = shared_stack.checkout / "service" / "api" / "health.py"
+    path = shared_stack.checkout / "service" / "web" / "health.py"
     path.write_text(path.read_text().replace('"success"', '"changed"'))
     shared_stack.configure(**SETTINGS)
     return shared_stack
