@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging.config
 import os
 from importlib.util import module_from_spec, spec_from_file_location
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,8 +42,8 @@ def load() -> Any:
     worker = SimpleNamespace(
         slot=slot,
         has_files=worker_files.prepare(slot),
-        # Nothing is processed here that would have to stop.
-        when_told_to_stop=lambda _do: None,
+        # It is never told: nothing is processed here that would have to stop.
+        told_to_stop=SimpleQueue(),
     )
     settings.post_fork(None, worker)
     # Only now: it counts from its import on.

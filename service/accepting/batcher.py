@@ -104,9 +104,10 @@ class Batcher(Generic[Entry, Answer]):
         with self._lock:
             self._waiting.append(ticket)
         while not ticket.settled:
-            if led := self._take(ticket):
+            waited = time.monotonic() - began
+            if waited < QUEUE_TIMEOUT and (led := self._take(ticket)):
                 self._send(*led)
-            elif self._may_wait(ticket, time.monotonic() - began):
+            elif self._may_wait(ticket, waited):
                 ticket.wait(LOOK_SECONDS)
             else:
                 break

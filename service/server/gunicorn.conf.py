@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 from itertools import count
 from typing import Any
 
@@ -40,8 +41,8 @@ control_socket_disable = True
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-# Descriptors for everything but connections: the database's, files, pipes.
-OTHER_DESCRIPTORS = 200
+# Descriptors for everything but connections: files, pipes, and each thread's for the database.
+OTHER_DESCRIPTORS = 100 + 2 * threads
 worker_connections = max(
     threads + 1, min(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_DESCRIPTORS)
 )
@@ -75,6 +76,9 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 def post_fork(_server: Any, worker: Any) -> None:
     """Count in the worker's own files, before anything of the application is imported."""
+    # The master's handlers would take a signal for theirs until the worker has its own.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     worker_files.use(worker.slot if worker.has_files else None)
 
 
@@ -89,12 +93,13 @@ def post_worker_init(worker: Any) -> None:
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
     started = runtime(worker.wsgi)
-    worker.when_told_to_stop(started.stop_processor)
     try:
         started.start_processor(on_broken=lambda: os.kill(os.getpid(), signal.SIGTERM))
     except ConfigError as problem:
         # It was there when the server started. `/readyz` says what is missing.
         worker.log.error("no orders are processed here: %s", problem)  # noqa: TRY400 - one line
+    # A thread, since a signal's handler may hardly do anything.
+    threading.Thread(target=_stop_when_told, args=(worker, started), daemon=True).start()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
@@ -108,6 +113,11 @@ def worker_exit(_server: Any, worker: Any) -> None:
 def child_exit(_server: Any, worker: Any) -> None:
     """Leave a dead worker's connections out of the shares."""
     shares.tell(worker.slot, shares.ABSENT)
+
+
+def _stop_when_told(worker: Any, started: Any) -> None:
+    worker.told_to_stop.get()
+    started.stop_processor()
 
 
 def _prepare_listeners(server: Any) -> None:

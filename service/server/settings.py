@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import socket
 import sys
 from multiprocessing.connection import Connection
 
@@ -13,8 +14,9 @@ from service.processing.handlers import load_handler
 
 log = logging.getLogger(__name__)
 
-# Seconds that importing the order handler may take.
-IMPORT_TIMEOUT = 60
+# Seconds that importing the order handler may take, at the start and at a reload, during which the
+# master does nothing else.
+IMPORT_TIMEOUT, RELOAD_TIMEOUT = 60, 10
 _current: Settings | None = None
 
 
@@ -27,7 +29,9 @@ def read_settings() -> Settings:
     first = _current is None
     try:
         settings = Settings.from_environment(os.environ)
-        _check_handler(settings)
+        _check_handler(settings, IMPORT_TIMEOUT if first else RELOAD_TIMEOUT)
+        if _current is not None and settings.port != _current.port:
+            _check_port(settings.port)
     except ConfigError as problem:
         if first:
             sys.exit(f"order-service: {problem}")
@@ -43,7 +47,7 @@ def current_settings() -> Settings:
     return _current or settings_or_exit()
 
 
-def _check_handler(settings: Settings) -> None:
+def _check_handler(settings: Settings, seconds: float) -> None:
     # In a process of its own: what a handler's module opens must not be shared by the workers.
     answer, theirs = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(
@@ -52,13 +56,20 @@ def _check_handler(settings: Settings) -> None:
     process.start()
     theirs.close()
     try:
-        problem = answer.recv() if answer.poll(IMPORT_TIMEOUT) else "importing it takes too long"
+        problem = answer.recv() if answer.poll(seconds) else "importing it takes too long"
     except EOFError:
         problem = "importing it ends the process"
     process.kill()
     process.join()
     if problem:
         raise ConfigError(problem if ":" in problem else f"ORDER_HANDLER: {problem}")
+
+
+def _check_port(port: int) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as problem:
+        raise ConfigError(f"PORT: {port} cannot be used ({problem.strerror})") from None
 
 
 def _load_handler(settings: Settings, answer: Connection) -> None:

@@ -12,7 +12,14 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, exc
 
-from service.storage.failures import DEADLOCK, LOCK_WAIT, Overloaded, error_code
+from service.storage.failures import (
+    DEADLOCK,
+    LOCK_WAIT,
+    NotConnected,
+    Overloaded,
+    describe,
+    error_code,
+)
 from service.telemetry import metrics
 
 T = TypeVar("T")
@@ -36,12 +43,15 @@ class Database:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """Give a connection on which every statement commits by itself."""
+        """Give a connection on which every statement commits by itself.
+
+        Raises:
+            NotConnected: there is none.
+        """
         try:
             found = self.engine.connect()
-        except exc.InvalidRequestError as error:
-            # The pool's word for a server that closes each new connection at once.
-            raise exc.DisconnectionError("no connection stayed open") from error
+        except exc.SQLAlchemyError as error:
+            raise NotConnected(describe(error)) from error
         with found:
             yield found
 

@@ -97,7 +97,11 @@ def _refuse_closed(connection: Any, record: Any, _proxy: Any) -> None:
     used = record.info.get(_USED)
     if used is None or time.monotonic() - used < FRESH_SECONDS:
         return
+    asked = time.monotonic()
     try:
         connection.ping(reconnect=False)
     except connection.Error as error:
+        if time.monotonic() - asked > CONNECT_TIMEOUT:
+            # The server hangs, and so would a new connection.
+            raise exc.TimeoutError("the database does not answer") from error
         raise exc.DisconnectionError from error

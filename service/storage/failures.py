@@ -20,6 +20,10 @@ PERMANENT = frozenset(
 PERMANENT_ON_SQLITE = ("no such column", "has no column", "syntax error", "no such function")
 
 
+class NotConnected(Exception):
+    """The database cannot be reached, or does not let the service in; nothing was sent to it."""
+
+
 class Overloaded(Exception):
     """The database has too much to do, or does not answer; nothing was sent to it."""
 
@@ -69,7 +73,7 @@ def is_missing_table(error: BaseException) -> bool:
 
 def is_unavailable(error: BaseException) -> bool:
     """Return whether the database cannot serve now, and may do so later."""
-    if isinstance(error, (Overloaded, OutcomeUnknown, exc.TimeoutError, exc.DisconnectionError)):
+    if isinstance(error, (NotConnected, Overloaded, OutcomeUnknown)):
         return True
     if is_missing_table(error):
         return True

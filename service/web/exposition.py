@@ -86,5 +86,8 @@ def render(statistics: Statistics, accept: str) -> tuple[bytes, str]:
     files = worker_files.files()
     registry.register(REGISTRY if files is None else _WorkersCollector(files))
     registry.register(_StatisticsCollector(statistics))
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except ValueError:  # a version that is no number
+        encode, content_type = choose_encoder("")
     return encode(registry), content_type

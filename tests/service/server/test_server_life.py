@@ -53,6 +53,36 @@ def test_clients_that_send_nothing_hold_no_thread(server: Server) -> None:
 
 
 @pytest.mark.slow
+def test_silent_clients_that_the_kernel_has_given_up_on_hold_no_thread_either(
+    server: Server,
+) -> None:
+    [worker] = server.workers()
+    with ExitStack() as stack:
+        silent = [connect(server, stack, b"") for _ in range(THREADS * 3)]
+        ports = {one.socket.getsockname()[1] for one in silent}
+        # The kernel keeps a connection without a byte to itself, but not for ever.
+        wait_until(lambda: server.connections_of(worker) & ports, SECONDS, "a silent connection")
+        assert connect(server, stack, get("/ping")).answer().status == 200
+        assert select.select([one.socket for one in silent], [], [], 0)[0] == []
+        assert_stops_soon(server)
+
+
+@pytest.mark.slow
+def test_a_request_has_a_deadline_however_slowly_it_goes_on(server: Server) -> None:
+    ended = threading.Event()
+    with ExitStack() as stack, ThreadPoolExecutor(THREADS) as clients:
+        for _ in range(THREADS):
+            slow = connect(server, stack, b"GET /ping HTTP/1.1\r\nX: ")
+            clients.submit(drip, slow, ended)
+        try:
+            # They have all threads, for some time.
+            assert connect(server, stack, get("/ping")).answer().status == 200
+        finally:
+            ended.set()
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.slow
 def test_clients_that_do_not_go_on_are_let_go(server: Server) -> None:
     part_of_head, no_body = ORDER[:60], ORDER.partition(b"{")[0]
     with ExitStack() as stack:

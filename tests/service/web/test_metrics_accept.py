@@ -41,6 +41,7 @@ def media_type(client: FlaskClient, accept: str) -> str | None:
         (PROMETHEUS_PROTOBUF, OPENMETRICS),
         ("text/plain", TEXT),
         ("TEXT/PLAIN", TEXT),
+        ("text/plain;version=1.0.0a", TEXT),
         ("text/*", TEXT),
         ("text/plain;version=0.0.4;charset=utf-8", TEXT),
         ("text/plain, */*", TEXT),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from gunicorn.config import make_settings
 from gunicorn.workers.base import Worker
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from service import server
 from service.server.worker import OrderServiceWorker
@@ -19,16 +19,19 @@ from service.server.worker import OrderServiceWorker
 FOLDER = Path(next(iter(server.__path__)))
 OVERRIDDEN = {
     "accept",
+    "enqueue_req",
     "handle",
     "handle_error",
     "handle_exit",
     "handle_quit",
     "init_process",
     "is_parent_alive",
+    "murder_pending",
     "notify",
 }
 # What a worker of gunicorn's has, set when it is made.
-USED = {"alive", "nr_conns"}
+USED = {"alive", "nr_conns", "pending_conns", "poller"}
+USED_OF_CONNECTIONS = {"data_ready", "initialized", "sock", "timeout"}
 
 
 def own_names() -> set[str]:
@@ -51,6 +54,8 @@ def test_what_is_used_is_there() -> None:
         name for kind in (ThreadWorker, Worker) for name in kind.__init__.__code__.co_names
     }
     assert set_by_them >= USED
+    assert set(TConn.__init__.__code__.co_names) >= USED_OF_CONNECTIONS
+    assert callable(ThreadWorker.on_pending_socket_readable)
     # Nothing of ours has the name of something of theirs.
     ours = own_names() | {"serving", "told_to_stop"}
     assert not (ours - OVERRIDDEN) & set_by_them
