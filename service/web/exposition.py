@@ -88,6 +88,6 @@ def render(statistics: Statistics, accept: str) -> tuple[bytes, str]:
     registry.register(_StatisticsCollector(statistics))
     try:
         encode, content_type = choose_encoder(accept)
-    except ValueError:  # a version that is no number
+    except (TypeError, ValueError):  # a version that is no number
         encode, content_type = choose_encoder("")
     return encode(registry), content_type
