@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import click
 from alembic import context
-from sqlalchemy import Connection, Engine, create_engine, exc, pool, text
+from flask import current_app
+from sqlalchemy import Connection, Engine, create_engine, exc, make_url, pool, text
 
-from service.runtime import runtime
 from service.storage.engine import prepare_engine
 from service.storage.failures import describe
 from service.storage.models import db
@@ -41,7 +41,7 @@ def migration_lock(connection: Connection) -> Iterator[None]:
 
 def run_migrations() -> None:
     """Migrate on a connection of its own, without the time limits that requests have."""
-    url = runtime().settings.database_url
+    url = make_url(current_app.config["SQLALCHEMY_DATABASE_URI"])
     arguments = {"timeout": LOCK_TIMEOUT} if url.get_backend_name() == "sqlite" else {}
     engine = create_engine(
         url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments
