@@ -175,13 +175,14 @@ def test_ssh_settings_that_would_shut_the_key_out_are_not_applied(
 
 
 def test_docker_reads_new_settings_without_a_restart(host: RemoteHost, run_roles: RunRoles) -> None:
-    mirrors = {"docker_registry_mirrors": ["https://mirror.test.invalid"]}
+    # A name that the host can look up: another is refused.
+    mirrors = {"docker_registry_mirrors": ["https://localhost:5443"]}
     before = host.ssh("systemctl show --property=MainPID docker.service")
 
     run = run_roles("docker", **mirrors).succeeded()
 
     assert "no deployment does: sudo systemctl restart docker" in " ".join(run.output.split())
-    assert "https://mirror.test.invalid" in host.docker("info")
+    assert "https://localhost:5443" in host.docker("info")
     assert host.ssh("systemctl show --property=MainPID docker.service") == before
     run_roles("docker").succeeded()
 
