@@ -137,6 +137,7 @@ def drip(connection: RawConnection, ended: threading.Event) -> None:
             connection.send(b"x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [b"", get("/ping"), ORDER[:60], ORDER.partition(b"{")[0]],
@@ -149,6 +150,7 @@ def test_clients_that_do_nothing_do_not_delay_the_stop(server: Server, data: byt
         assert_stops_soon(server)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [b"GET /ping HTTP/1.1\r\nX: ", ORDER.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"],
