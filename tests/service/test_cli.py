@@ -11,8 +11,10 @@ import simplejson
 from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from service.app import create_app
+from service.storage.models import Order
 from tests.support import states
 from tests.support.answers import FULL_FIELDS, json_of
 from tests.support.databases import ONLY_SQLITE, settings_for
@@ -202,3 +204,12 @@ def test_a_lost_database_is_one_line(arguments: list[str]) -> None:
 def test_so_is_a_file_that_is_no_database_of_orders(tmp_path: Path, path: str) -> None:
     result = run(create_app(settings_for(f"sqlite:///{tmp_path}/{path}")), "list", "--json")
     assert_fails(result, "database", "flask db upgrade")
+
+
+def test_what_is_stored_moves_no_cursor_of_a_terminal(app: Flask, store: Store) -> None:
+    store.add_orders([1])
+    store.run(lambda its: its.execute(update(Order).values(last_error="\x1b[2J\x07 gone")))
+    for arguments in (["list"], ["show", "1"]):
+        printed = run(app, *arguments).output
+        assert "gone" in printed
+        assert all(line.isprintable() for line in printed.splitlines())

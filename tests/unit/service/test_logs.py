@@ -14,7 +14,7 @@ import pytest
 
 from service.config import Settings
 from service.telemetry import request_id
-from service.telemetry.logs import logging_config
+from service.telemetry.logs import ReadableFormatter, logging_config
 
 SECRET = "hunter2hunter2"
 Logged = Callable[[Settings], io.StringIO]
@@ -135,3 +135,12 @@ def test_logging_the_settings_shows_no_secret(logged: Logged, env: str) -> None:
     logging.getLogger("service").info("settings: %s %r", settings, settings)
     assert "settings: Settings(" in stream.getvalue()
     assert SECRET not in stream.getvalue()
+
+
+def test_a_message_stays_on_its_line_and_moves_no_cursor() -> None:
+    record = logging.LogRecord(
+        "one", logging.INFO, "", 1, "boom %s", ("\n2026 forged \x1b[2J",), None
+    )
+    line = ReadableFormatter("%(message)s").format(record)
+    assert line.isprintable()
+    assert "forged" in line
