@@ -19,11 +19,11 @@ from service.accepting.keyed import (
     KeyedOrders,
     make_key,
 )
+from service.accepting.taken import find_taken
 from service.storage import orders as dao
 from service.storage.database import Database, refuse_after
 from service.storage.failures import (
     OutcomeUnknown,
-    Overloaded,
     is_conflict,
     is_outcome_unknown,
     is_permanent,
@@ -92,10 +92,7 @@ class Acceptor:
                 self._insert(remaining.values())
             except DuplicateOrder:
                 refuse_after(started)
-                taken = self._find_taken(remaining)
-                if not taken:
-                    raise Overloaded("an order that was in the way was not found") from None
-                for order_id in taken:
+                for order_id in find_taken(self._database, remaining):
                     del remaining[order_id]
             else:
                 break
@@ -106,13 +103,6 @@ class Acceptor:
         several = dao.needs_transaction(orders, on_sqlite=database.on_sqlite)
         run = database.transaction if several else database.statement
         run(lambda connection: dao.insert_orders(connection, orders), alone=len(orders) == 1)
-
-    def _find_taken(self, order_ids: Collection[int]) -> Collection[int]:
-        if len(order_ids) == 1:
-            return list(order_ids)
-        return self._database.statement(
-            lambda connection: dao.get_statuses(connection, order_ids)
-        ).keys()
 
 
 def _is_about_one(error: Exception) -> bool:

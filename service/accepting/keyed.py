@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from service.accepting.taken import expect_progress, find_taken
 from service.storage import idempotency_keys
 from service.storage import orders as dao
 from service.storage.database import Database, refuse_after
-from service.storage.failures import Overloaded
 from service.storage.idempotency_keys import KeyTaken, NewKey, StoredKey
 from service.storage.orders import DuplicateOrder, NewOrder
 
@@ -91,13 +91,13 @@ class KeyedOrders:
             except KeyTaken:
                 refuse_after(started)
                 known = self._find_keys([key.key_hash for _, key in new])
-                _expect_progress(known)
+                expect_progress(known)
                 there |= known
             except DuplicateOrder:
                 refuse_after(started)
-                ids = self._find_orders([key.order_id for _, key in new if key.status == ACCEPTED])
-                _expect_progress(ids)
-                taken |= set(ids)
+                taken |= find_taken(
+                    self._database, [key.order_id for _, key in new if key.status == ACCEPTED]
+                )
             else:
                 break
         found = {key_hash: (known, True) for key_hash, known in there.items()}
@@ -119,11 +119,6 @@ class KeyedOrders:
             lambda connection: idempotency_keys.get_keys(connection, key_hashes)
         )
 
-    def _find_orders(self, order_ids: Collection[int]) -> Collection[int]:
-        return self._database.statement(
-            lambda connection: dao.get_statuses(connection, order_ids)
-        ).keys()
-
 
 def _decide(entries: Sequence[KeyedOrder], taken: Collection[int]) -> list[KeyedOrder]:
     """Give each key its status: `DUPLICATE` where the `order_id` is taken, or comes earlier."""
@@ -134,9 +129,3 @@ def _decide(entries: Sequence[KeyedOrder], taken: Collection[int]) -> list[Keyed
         decided.append((order, replace(key, status=status)))
         seen.add(order.order_id)
     return decided
-
-
-def _expect_progress(found: Collection[object]) -> None:
-    # What was in the way is there no more: somebody removes rows at this moment.
-    if not found:
-        raise Overloaded("what was in the way was not found")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -40,12 +39,13 @@ def expire_silent(worker: ThreadWorker) -> None:
 
 
 def stop_receiving_late(
-    serving: Mapping[socket.socket, float], seconds: float, stop_at: float
+    serving: dict[socket.socket, float], seconds: float, stop_at: float
 ) -> None:
     """Take what has not arrived so long after a request's beginning, or by `stop_at`, for cut off;
     answers still go out. `serving` has the beginnings, by `time.monotonic`."""
     now = time.monotonic()
-    for sock, began in list(serving.items()):
+    # A copy, at once: threads begin and end requests meanwhile.
+    for sock, began in serving.copy().items():
         if now > min(began + seconds, stop_at):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RD)

@@ -47,7 +47,7 @@ worker_connections = max(
     threads + 1, min(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_DESCRIPTORS)
 )
 # Seconds that a thread waits for the next bytes of a request, and for a client to take more of its
-# answer. Less than three: so long may a client delay a stop.
+# answer, which delays a stop by as much.
 RECEIVE_TIMEOUT, SEND_TIMEOUT = 5, 3
 # Seconds for which the kernel keeps a connection without a byte to itself.
 SILENT_TIMEOUT = 5
@@ -84,15 +84,12 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Start the processor, in the worker and never before the fork."""
-    # In the worker alone: it leads to prometheus_client.
-    from service.runtime import runtime  # noqa: PLC0415
-
     # What is there by now stays, and of what a request leaves little needs the collector, which by
     # default looks for garbage after every 700 objects: a tenth of the time of a request.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
-    started = runtime(worker.wsgi)
+    started = _runtime_of(worker)
     try:
         started.start_processor(on_broken=lambda: os.kill(os.getpid(), signal.SIGTERM))
     except ConfigError as problem:
@@ -105,14 +102,19 @@ def post_worker_init(worker: Any) -> None:
 def worker_exit(_server: Any, worker: Any) -> None:
     """Wait until the processor has finished or given back its orders."""
     if worker.booted:
-        from service.runtime import runtime  # noqa: PLC0415 - see above
-
-        runtime(worker.wsgi).stop_processor()
+        _runtime_of(worker).stop_processor()
 
 
 def child_exit(_server: Any, worker: Any) -> None:
     """Leave a dead worker's connections out of the shares."""
     shares.tell(worker.slot, shares.ABSENT)
+
+
+def _runtime_of(worker: Any) -> Any:
+    # In the worker alone: it leads to prometheus_client.
+    from service.runtime import runtime  # noqa: PLC0415
+
+    return runtime(worker.wsgi)
 
 
 def _stop_when_told(worker: Any, started: Any) -> None:

@@ -56,13 +56,15 @@ def _check_handler(settings: Settings, seconds: float) -> None:
     process.start()
     theirs.close()
     try:
-        problem = answer.recv() if answer.poll(seconds) else "importing it takes too long"
+        problem = (
+            answer.recv() if answer.poll(seconds) else "ORDER_HANDLER: importing it takes too long"
+        )
     except EOFError:
-        problem = "importing it ends the process"
+        problem = "ORDER_HANDLER: importing it ends the process"
     process.kill()
     process.join()
     if problem:
-        raise ConfigError(problem if ":" in problem else f"ORDER_HANDLER: {problem}")
+        raise ConfigError(problem)
 
 
 def _check_port(port: int) -> None:

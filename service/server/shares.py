@@ -25,7 +25,7 @@ for _slot in range(SLOTS):
 
 def tell(slot: int, count: int) -> None:
     """Note how many connections the worker has; `ABSENT` when it takes no more."""
-    _counts[slot] = count
+    _counts[slot % SLOTS] = count
 
 
 def await_turn(count: int) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from sqlalchemy import Connection, bindparam, insert, select
-from sqlalchemy.exc import IntegrityError
 
-from service.storage.failures import is_duplicate
+from service.storage.inserts import NewRows
 from service.storage.models import IdempotencyKey
 from service.storage.moments import utcnow
 
@@ -36,10 +35,15 @@ class StoredKey:
     status: int
 
 
-_INSERT = {
-    "mysql": insert(IdempotencyKey),
-    "sqlite": insert(IdempotencyKey).values(created_at=utcnow()),
-}
+_NEW_KEYS = NewRows(
+    statements={
+        "mysql": insert(IdempotencyKey),
+        "sqlite": insert(IdempotencyKey).values(created_at=utcnow()),
+    },
+    key="idempotency_keys.PRIMARY",
+    column="idempotency_keys.key_hash",
+    taken=KeyTaken,
+)
 _STORED = select(IdempotencyKey.key_hash, IdempotencyKey.payload_hash, IdempotencyKey.status).where(
     IdempotencyKey.key_hash.in_(bindparam("key_hashes", expanding=True))
 )
@@ -63,12 +67,7 @@ def insert_keys(connection: Connection, keys: Collection[NewKey]) -> None:
         }
         for key in sorted(keys, key=attrgetter("key_hash"))
     ]
-    try:
-        connection.execute(_INSERT[connection.dialect.name], rows)
-    except IntegrityError as error:
-        if is_duplicate(error, "idempotency_keys.PRIMARY", "idempotency_keys.key_hash"):
-            raise KeyTaken from None
-        raise
+    _NEW_KEYS.insert(connection, rows)
 
 
 def get_keys(connection: Connection, key_hashes: Collection[bytes]) -> dict[bytes, StoredKey]:

@@ -9,10 +9,9 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, literal_column, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
-from service.storage.failures import is_duplicate
+from service.storage.inserts import NewRows
 from service.storage.models import BY_OUTCOME, BY_USER, Order, OrderStatus, OrderTotals
 from service.storage.moments import utcnow
 
@@ -35,17 +34,21 @@ class NewOrder:
     total_amount: Decimal
 
 
-# What MySQL's columns have as defaults, SQLite is given with each row.
-_INSERT = {
-    "mysql": insert(Order),
-    "sqlite": insert(Order).values(
-        attempts=literal_column("0"),
-        fence=literal_column("0"),
-        available_at=utcnow(),
-        created_at=utcnow(),
-        updated_at=utcnow(),
-    ),
-}
+_NEW_ORDERS = NewRows(
+    statements={
+        "mysql": insert(Order),
+        "sqlite": insert(Order).values(
+            attempts=literal_column("0"),
+            fence=literal_column("0"),
+            available_at=utcnow(),
+            created_at=utcnow(),
+            updated_at=utcnow(),
+        ),
+    },
+    key="uq_orders_order_id",
+    column="orders.order_id",
+    taken=DuplicateOrder,
+)
 
 _STATUSES = select(Order.order_id, Order.status.label("status")).where(
     Order.order_id.in_(bindparam("order_ids", expanding=True))
@@ -99,19 +102,18 @@ def insert_orders(connection: Connection, orders: Collection[NewOrder]) -> None:
         }
         for order in sorted(orders, key=attrgetter("order_id"))
     ]
-    try:
-        # The driver makes one statement of all rows, since they hold nothing but parameters.
-        connection.execute(_INSERT[connection.dialect.name], rows)
-    except IntegrityError as error:
-        if is_duplicate(error, "uq_orders_order_id", "orders.order_id"):
-            raise DuplicateOrder from None
-        raise
+    _NEW_ORDERS.insert(connection, rows)
 
 
 def get_statuses(connection: Connection, order_ids: Collection[int]) -> dict[int, str]:
     """Return the status of each of these orders that there is."""
     rows = connection.execute(_STATUSES, {"order_ids": list(order_ids)})
     return {row.order_id: row.status for row in rows}
+
+
+def find_taken(connection: Connection, order_ids: Collection[int]) -> set[int]:
+    """Return which of these `order_id`s are stored already."""
+    return set(get_statuses(connection, order_ids))
 
 
 def get_status(connection: Connection, order_id: int) -> str | None:

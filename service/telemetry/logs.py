@@ -28,18 +28,20 @@ class ReadableFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format the record as one line, and its traceback, if any, below."""
-        # A message may hold what a handler, or a client, wrote: it stays on its line.
-        message = record.getMessage()
-        record.msg, record.args = message if message.isprintable() else ascii(message), ()
         text = super().format(record)
         line, separator, rest = text.partition("\n")
-        pairs = [f"{key}={_plain(record, key)}" for key in CONTEXT_KEYS if hasattr(record, key)]
+        own = record.__dict__
+        pairs = [f"{key}={_plain(str(own[key]))}" for key in CONTEXT_KEYS if key in own]
         return " ".join([line, *pairs]) + separator + rest
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Format the first line."""
+        record.message = _plain(record.message)
+        return super().formatMessage(record)
 
-def _plain(record: logging.LogRecord, key: str) -> str:
-    # A path may hold anything, a line's end included.
-    text = str(getattr(record, key))
+
+def _plain(text: str) -> str:
+    # A path, or a handler's error, may hold anything, a line's end included.
     return text if text.isprintable() else ascii(text)
 
 
