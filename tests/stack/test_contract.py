@@ -122,6 +122,19 @@ def test_mistakes_are_named(ask: Request, post: Request) -> None:
     assert ask("DELETE", "/orders/1")[0] == 405
 
 
+def test_each_thing_has_one_spelling(ask: Request, post: Request) -> None:
+    """The service says so itself: nginx passes all of it on."""
+    order_id = next(ORDER_IDS)
+    assert post(order_body(order_id))[0] == 201
+    assert ask("GET", f"/orders/{order_id}")[0] == 200
+    for path in (f"/orders/0{order_id}", f"//orders/{order_id}", "//readyz", "//healthz"):
+        assert ask("GET", path)[0] == 404, path
+    status, _, body = ask("GET", "/orders?limit=1&limit=2")
+    assert (status, body) == (400, {"error": {"limit": ["Given more than once."]}})
+    compressed = post(order_body(order_id), "--header", "Content-Encoding: gzip")
+    assert (compressed[0], compressed[1]["accept-encoding"]) == (415, "identity")
+
+
 def test_credentials_are_needed(ask: Request) -> None:
     for credentials in ("", "admin:wrong"):
         status, headers, body = ask("GET", "/orders", credentials=credentials)

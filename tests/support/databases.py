@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
 import pytest
 from flask_migrate import upgrade
 from sqlalchemy import create_engine, make_url
@@ -43,6 +47,16 @@ def open_database(url: str, connections: int, idle_timeout: int = IDLE_TIMEOUT) 
     engine = create_engine(chosen, **engine_options(chosen, connections, idle_timeout))
     prepare_engine(engine)
     return Database(engine)
+
+
+@contextmanager
+def locked(sqlite_url: str) -> Iterator[None]:
+    """Keep everybody else from writing to the SQLite database meanwhile."""
+    path = str(make_url(sqlite_url).database)
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        yield
+        holder.execute("ROLLBACK")
 
 
 def order_body(order_id: int, **fields: object) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -77,6 +78,22 @@ def test_a_reload_with_invalid_settings_keeps_the_former(
     [line] = [line for line in server.log.splitlines() if "AUTH_PASSWORD_FILE" in line]
     assert "keeps the former settings" in line
     assert "Traceback" not in server.log
+
+
+def test_a_reload_with_a_port_that_another_has_keeps_the_former(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    port_file = tmp_path / "port"
+    with socket.create_server((HOST, 0)) as other:
+        server = Server(tmp_path, sqlite_url, PORT="", PORT_FILE=port_file, WEB_CONCURRENCY=2)
+        port_file.write_text(str(server.port))
+        with server:
+            server.start()
+            wait_for_two(server)
+            port_file.write_text(str(other.getsockname()[1]))
+            reload(server)
+            assert "keeps the former settings: PORT" in server.log
+            assert server.client.get("/ping").status == 200
 
 
 def test_a_worker_that_comes_later_has_the_same_settings(

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
 
 from tests.support.calls import Calls
-from tests.support.databases import order_body
+from tests.support.databases import locked, order_body
 from tests.support.inspection import open_store
 from tests.support.order_handlers import Behaviour
 from tests.support.polling import wait_until
@@ -109,12 +107,16 @@ def test_clients_that_do_not_close_their_side_hold_up_nobody(server: Server) -> 
         assert time.monotonic() - started < len(lingering)
 
 
-@pytest.mark.slow
-def test_clients_that_take_no_answers_are_let_go(server: Server) -> None:
-    # Answers of some megabytes, more than the kernel keeps for a client.
+def store_large_orders(server: Server) -> None:
+    """Store as many as a page of a list has: some megabytes, more than the kernel keeps."""
     for number in range(100):
         body = order_body(number + 1, item_ids=[2**62] * 1000)
         assert server.client.post(body).status == 201
+
+
+@pytest.mark.slow
+def test_clients_that_take_no_answers_are_let_go(server: Server) -> None:
+    store_large_orders(server)
     (worker,) = server.workers()
     before = server.connections_of(worker)
     with ExitStack() as stack:
@@ -147,6 +149,17 @@ def test_clients_that_do_nothing_do_not_delay_the_stop(server: Server, data: byt
     with ExitStack() as stack:
         for _ in range(THREADS):
             connect(server, stack, data)
+        assert_stops_soon(server)
+
+
+@pytest.mark.slow
+def test_clients_that_take_no_answers_do_not_delay_the_stop(server: Server) -> None:
+    store_large_orders(server)
+    [worker] = server.workers()
+    with ExitStack() as stack:
+        clients = [connect(server, stack, get("/orders?limit=100") * 30) for _ in range(THREADS)]
+        ports = {one.socket.getsockname()[1] for one in clients}
+        wait_until(lambda: ports <= server.connections_of(worker), SECONDS, "the connections")
         assert_stops_soon(server)
 
 
@@ -253,24 +266,18 @@ def test_a_stop_waits_for_requests_under_way_however_many_were_served_before(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     """Connections that ended are counted once: else a stop waits for nobody."""
-    database = str(make_url(sqlite_url).database)
-    with (
-        Server(tmp_path, sqlite_url, PROCESSOR_THREADS=0) as server,
-        closing(sqlite3.connect(database, isolation_level=None)) as other,
-        ExitStack() as stack,
-    ):
+    with Server(tmp_path, sqlite_url, PROCESSOR_THREADS=0) as server, ExitStack() as stack:
         server.start()
         close = get("/ping", fields=b"Connection: close\r\n")
         for _ in range(THREADS):
             assert connect(server, stack, close).answer().status == 200
-        other.execute("BEGIN IMMEDIATE")
-        under_way = [connect(server, stack, post(order_body(n))) for n in range(1, THREADS)]
-        [worker] = server.workers()
-        ports = {one.socket.getsockname()[1] for one in under_way}
-        wait_until(lambda: ports <= server.connections_of(worker), SECONDS, "the connections")
-        # Their threads wait for the lock, as long as it takes to see the server stop.
-        server.popen.send_signal(signal.SIGTERM)
-        wait_until(lambda: "Handling signal: term" in server.log, SECONDS, "the signal")
-        other.execute("ROLLBACK")
+        with locked(sqlite_url):
+            under_way = [connect(server, stack, post(order_body(n))) for n in range(1, THREADS)]
+            [worker] = server.workers()
+            ports = {one.socket.getsockname()[1] for one in under_way}
+            wait_until(lambda: ports <= server.connections_of(worker), SECONDS, "the connections")
+            # Their threads wait for the lock, as long as it takes to see the server stop.
+            server.popen.send_signal(signal.SIGTERM)
+            wait_until(lambda: "Handling signal: term" in server.log, SECONDS, "the signal")
         assert [one.answer().status for one in under_way] == [201] * len(under_way)
         assert server.popen.wait(SECONDS) == 0
