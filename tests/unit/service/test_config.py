@@ -163,26 +163,6 @@ def test_an_empty_file_holds_no_previous_password(tmp_path: Path) -> None:
     assert Settings.from_environment(environment) == Settings()
 
 
-@pytest.mark.parametrize(
-    ("address", "encrypted"),
-    [
-        ("db.example/d", True),
-        ("db.example/d?ssl_disabled=true", False),
-        ("127.0.0.1:3306/d", False),
-        ("[::1]/d", False),
-        ("localhost/d", False),
-        ("db.example/d?unix_socket=/run/mysqld.sock", False),
-        ("127.0.0.1/d?ssl_disabled=false", True),
-        (f"127.0.0.1/d?ssl_ca={__file__}", True),
-    ],
-)
-def test_connections_are_encrypted_unless_they_stay_inside_the_host(
-    address: str, encrypted: bool
-) -> None:
-    url = Settings.from_environment({"DATABASE_URL": f"mysql+pymysql://u@{address}"}).database_url
-    assert url.query.get("ssl_disabled") == (None if encrypted else "true")
-
-
 def test_a_handler_by_its_alias() -> None:
     hook = {"WEBHOOK_URL": HOOK, "WEBHOOK_SECRET": "s"}
     for alias, name in (("simulate", DEFAULT_HANDLER), ("webhook", WEBHOOK_HANDLER)):
@@ -193,12 +173,6 @@ def test_a_handler_by_its_alias() -> None:
 def test_production_with_everything() -> None:
     assert Settings.from_environment(PRODUCTION).production
     assert not Settings().production
-
-
-def test_an_old_sqlite_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 31, 1))
-    assert "3.33" in problem_of({})
-    Settings.from_environment({"DATABASE_URL": MYSQL})
 
 
 def test_settings_cannot_be_changed() -> None:
