@@ -17,7 +17,17 @@ from service.storage.engine import engine_options, prepare_engine
 from service.storage.models import PROCESSING, db
 from service.storage.places import Places
 from service.storage.schema import MIGRATIONS
-from service.web import auth, errors, health, metrics, orders, request_log, strictness
+from service.web import (
+    auth,
+    errors,
+    health,
+    metrics,
+    operations,
+    orders,
+    processing,
+    request_log,
+    strictness,
+)
 from service.web.json_provider import DecimalJSONProvider
 
 # Threads that never wait for the database, so that `/ping` and 503s always get through.
@@ -45,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions[EXTENSION] = _make_runtime(app, settings)
     for part in (request_log, strictness, auth, errors):
         part.init_app(app)
-    for resource in (health, metrics, orders):
+    for resource in (health, metrics, orders, operations, processing):
         app.register_blueprint(resource.blueprint)
     commands.init_app(app)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 import re
@@ -28,7 +29,8 @@ DEFAULT_HANDLER = "service.processing.handlers:simulate"
 WEBHOOK_HANDLER = "service.processing.handlers:webhook"
 HANDLER_ALIASES = {"simulate": DEFAULT_HANDLER, "webhook": WEBHOOK_HANDLER}
 # A rotation's end leaves the file in place, and nothing in it.
-MAY_BE_EMPTY = {"AUTH_PASSWORD_PREVIOUS"}
+MAY_BE_EMPTY = {"AUTH_PASSWORD_PREVIOUS", "WEBHOOK_SECRET_PREVIOUS"}
+DEFAULT_RETRY_DELAYS = "1s,5s,30s,2m,10m,30m,2h,5h,10h,14h,20h,24h"
 PARSE = "parse"
 
 
@@ -65,6 +67,46 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+DELAY_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+MOST_DELAYS, LONGEST_DELAY = 1000, 30 * 86400.0
+
+
+def parse_delays(text: str) -> tuple[float, ...]:
+    """Return the seconds of delays like `1s,30s,2m,5h`; none for `none`.
+
+    Raises:
+        ValueError: it is no such list.
+    """
+    if text == "none":
+        return ()
+    delays = []
+    for part in text.split(","):
+        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)", part.strip())
+        seconds = float(found[1]) * DELAY_UNITS[found[2]] if found else math.inf
+        if seconds > LONGEST_DELAY:
+            raise ValueError(
+                f"{part.strip()!r} is not allowed; expected delays like 1s,30s,2m,5h, each of at"
+                " most 30d, or none"
+            )
+        delays.append(seconds)
+    if len(delays) > MOST_DELAYS:
+        raise ValueError(f"{len(delays)} delays are too many; expected at most {MOST_DELAYS}")
+    return tuple(delays)
+
+
+def _secret_of_webhook(text: str) -> str:
+    if text.startswith("whsec_"):
+        encoded = text.removeprefix("whsec_")
+        padded = encoded + "=" * (-len(encoded) % 4)
+        try:
+            key = base64.b64decode(padded, validate=True)
+        except ValueError:
+            key = b""
+        if not key:
+            raise ValueError("no base64 follows whsec_; expected that, or another text")
+    return text
 
 
 def _username(text: str) -> str:
@@ -116,15 +158,25 @@ class Settings:
     web_threads: int = _setting(16, _integer(4, 512))
     processor_threads: int = _setting(8, _integer(0, 512))
     processor_lease_seconds: float = _setting(15.0, _seconds(1, 3600))
-    processor_max_attempts: int = _setting(5, _integer(1, 1000))
+    processor_retry_delays: tuple[float, ...] = _setting(
+        parse_delays(DEFAULT_RETRY_DELAYS), parse_delays
+    )
     processor_handler_timeout_seconds: float = _setting(60.0, _seconds(0.1, 86400))
     graceful_timeout_seconds: float = _setting(30.0, _seconds(1, 3600))
     order_handler: str = _setting(DEFAULT_HANDLER, _handler)
     simulate_max_milliseconds: int = _setting(200, _integer(0, 60000))
     webhook_url: str | None = _setting(None, _http_url, secret=True)
-    webhook_secret: str | None = _setting(None, secret=True)
+    webhook_secret: str | None = _setting(None, _secret_of_webhook, secret=True)
+    webhook_secret_previous: str | None = _setting(None, _secret_of_webhook, secret=True)
+    idempotency_key_days: int = _setting(30, _integer(1, 36500))
+    metrics_port: int | None = _setting(None, _integer(1, LARGEST_PORT))
     log_level: str = _setting("INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"))
     release: str = _setting("dev")
+
+    @property
+    def most_attempts(self) -> int:
+        """How many attempts an order has: one, and one more after each delay."""
+        return len(self.processor_retry_delays) + 1
 
     @property
     def production(self) -> bool:

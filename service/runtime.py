@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from service.accepting.acceptor import Acceptor
 from service.config import Settings
-from service.processing.handlers import load_handler
+from service.processing.handlers.loading import load_handler
 from service.processing.processor import Processor
+from service.processing.watchdog import PATIENCE, Watchdog
 from service.storage.database import Database
 from service.storage.places import Places
 
@@ -49,6 +50,15 @@ class Runtime:
         with self.places.take():
             return self.database.statement(work)
 
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` for a request, in one transaction, and return what it returned.
+
+        Raises:
+            Overloaded: too many requests wait for the database.
+        """
+        with self.places.take():
+            return self.database.transaction(work)
+
     def start_processor(self, on_broken: Callable[[], None]) -> None:
         """Start processing in this process, unless the settings turn it off.
 
@@ -59,7 +69,14 @@ class Runtime:
         if not self.settings.processor_threads:
             return
         handler = load_handler(self.settings)
-        self.processor = Processor(self.processing_database, handler, self.settings, on_broken)
+        longest = self.settings.processor_handler_timeout_seconds + PATIENCE
+        self.processor = Processor(
+            self.processing_database,
+            handler,
+            self.settings,
+            on_broken,
+            watchdog=Watchdog(longest),
+        )
         self.processor.start()
 
     def stop_processor(self) -> None:

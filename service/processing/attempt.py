@@ -18,9 +18,11 @@ class Attempt:
     `time.monotonic`, in seconds.
     """
 
-    def __init__(self, claim: Claim, lease_ends: float) -> None:
+    def __init__(self, claim: Claim, lease_ends: float, *, probe: bool = False) -> None:
         self.claim = claim
         self.lease_ends = lease_ends
+        # Whether it tries a receiver that was away.
+        self.probe = probe
         self.claimed = time.monotonic()
         self.started: float | None = None
         self._cancelled = False
@@ -53,6 +55,10 @@ class Attempt:
         """Tell the handler that its result is not wanted any more."""
         self._cancelled = True
 
+    def seconds(self) -> float:
+        """Return how long the handler has run; 0 when it has not begun."""
+        return 0.0 if self.started is None else max(1e-6, time.monotonic() - self.started)
+
     def task(self) -> OrderTask:
         """Return what the handler is given."""
         claim = self.claim
@@ -63,9 +69,14 @@ class Attempt:
             total_amount=claim.total_amount,
             created_at=claim.created_at,
             attempt=claim.attempt,
-            idempotency_token=f"order-{claim.order_id}",
+            idempotency_token=_token(claim),
             cancelled=lambda: self._cancelled,
         )
+
+
+def _token(claim: Claim) -> str:
+    version = f"-{claim.key_version}" if claim.key_version else ""
+    return f"order-{claim.order_id}{version}"
 
 
 class InFlight:

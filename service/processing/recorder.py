@@ -11,16 +11,16 @@ from collections.abc import Callable
 
 from service.processing.attempt import Attempt, InFlight
 from service.processing.order_queue import OrderQueue
+from service.processing.reports import report
 from service.storage.claims import ClaimKey
-from service.storage.failures import is_unavailable
-from service.storage.models import OrderStatus
-from service.storage.results import Result, Verdict
-from service.telemetry import metrics
+from service.storage.failures import describe, is_permanent, is_unavailable
+from service.storage.results import Result
 
 log = logging.getLogger(__name__)
 
 LARGEST_BATCH = 500
-LONGEST_PAUSE = 1.0
+# Seconds until results are recorded again, at first and at last.
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 Entry = tuple[Attempt, Result]
 
@@ -29,18 +29,28 @@ class Recorder:
     """A thread that writes results to the database and takes their attempts out of `in_flight`.
 
     While one batch is being committed the next collects, so a batch waits for nothing but the one
-    before. While the database is away it keeps the results and tries again; the fencing token
-    keeps a result that comes too late from having an effect.
+    before. While the database is away, or refuses what it is told, it keeps the results and tries
+    again; the fencing token keeps a result that comes too late from having an effect.
     """
 
     def __init__(
-        self, orders: OrderQueue, in_flight: InFlight, on_recorded: Callable[[], None]
+        self,
+        orders: OrderQueue,
+        in_flight: InFlight,
+        *,
+        on_recorded: Callable[[bool], None],
+        on_waiting: Callable[[float], None],
     ) -> None:
         self._orders = orders
         self._in_flight = in_flight
+        # Is told whether one of the attempts had tried a receiver that was away.
         self._on_recorded = on_recorded
+        # Is told after how many seconds the first of the orders that wait is due.
+        self._on_waiting = on_waiting
         self._entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._give_up_at = math.inf
+        # Why the database refuses results, until somebody mends it; None when it does not.
+        self.problem: str | None = None
         self.thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def submit(self, attempt: Attempt, result: Result) -> None:
@@ -73,68 +83,73 @@ class Recorder:
         return batch
 
     def _write(self, batch: list[Entry]) -> None:
-        pause = 0.05
-        while True:
+        pause = FIRST_PAUSE
+        while batch:
             try:
-                recorded = self._orders.record([result for _, result in batch])
-            except Exception as error:  # noqa: BLE001 - the thread must live on
-                if not is_unavailable(error):
-                    self._write_singly(batch, error)
-                    return
-                log.warning("cannot record %d results: the database is away", len(batch))
-                if time.monotonic() + pause > self._give_up_at:
-                    return
+                self._record(batch)
+                self.problem = None
+            except Exception as error:
+                if is_unavailable(error):
+                    self.problem = None
+                    away = "cannot record %d results: the database is away (%s)"
+                    log.warning(away, len(batch), describe(error))
+                else:
+                    # Nothing is claimed until somebody mends it.
+                    self.problem = f"cannot record results: {describe(error)}"
+                    known = is_permanent(error)
+                    log.log(logging.ERROR, self.problem, exc_info=None if known else error)
+            if batch and time.monotonic() + pause > self._give_up_at:
+                return
+            if batch:
                 time.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
+
+    def _record(self, batch: list[Entry]) -> None:
+        """Record the batch, and take out of it what is recorded."""
+        try:
+            recorded = self._orders.record([result for _, result in batch])
+        except Exception as error:
+            if is_unavailable(error) or len(batch) == 1:
+                raise
+            self._record_singly(batch, error)
+        else:
+            self._finish(batch, recorded)
+            batch.clear()
+
+    def _record_singly(self, batch: list[Entry], error: Exception) -> None:
+        """Find out whether the database refuses some of the results, or all.
+
+        Some are left to their leases; all are kept, since the database is to blame.
+        """
+        refused: list[Entry] = []
+        some_recorded = False
+        for entry in list(batch):
+            try:
+                recorded = self._orders.record([entry[1]])
+            except Exception as one_error:
+                if is_unavailable(one_error):
+                    raise
+                refused.append(entry)
             else:
-                self._finish(batch, recorded)
-                return
-
-    def _write_singly(self, batch: list[Entry], error: Exception) -> None:
-        if len(batch) > 1:
-            for entry in batch:
-                self._write([entry])
-            return
-        attempt, result = batch[0]
-        log.error(
-            "cannot record a result; the order is taken up again when its lease ends",
-            exc_info=error,
-            extra={"order_id": result.claim.order_id},
-        )
-        self._in_flight.remove([attempt])
-        self._on_recorded()
-
-    def _finish(self, batch: list[Entry], recorded: set[ClaimKey]) -> None:
-        for _, result in batch:
-            if result.claim.key in recorded:
-                _report(result)
-            else:
-                _report_lost(result)
-        self._in_flight.remove(attempt for attempt, _ in batch)
-        self._on_recorded()
-
-
-def _report(result: Result) -> None:
-    extra = {"order_id": result.claim.order_id, "attempt": result.claim.attempt}
-    match result.verdict:
-        case Verdict.COMPLETE:
-            metrics.ORDERS_FINISHED.labels(status=OrderStatus.COMPLETED.value).inc()
-            log.debug("order completed", extra=extra)
-        case Verdict.FAIL:
-            metrics.ORDERS_FINISHED.labels(status=OrderStatus.FAILED.value).inc()
-            log.error("order failed: %s", result.error, extra=extra)
-        case Verdict.RETRY:
-            metrics.ORDERS_RETRIED.inc()
-            log.warning(
-                "attempt failed, next in %.1f s: %s", result.delay, result.error, extra=extra
+                self._finish([entry], recorded)
+                batch.remove(entry)
+                some_recorded = True
+        if not some_recorded:
+            raise error
+        for attempt, result in refused:
+            batch.remove((attempt, result))
+            log.error(
+                "cannot record a result; the order is taken up again when its lease ends",
+                exc_info=error,
+                extra={"order_id": result.claim.order_id},
             )
-        case Verdict.GIVE_BACK:
-            log.info("order given back", extra=extra)
+            self._in_flight.remove([attempt])
+            self._on_recorded(result.probe)
 
-
-def _report_lost(result: Result) -> None:
-    metrics.LEASES_LOST.inc()
-    log.warning(
-        "lease lost: another process has the order, so this attempt counts for nothing",
-        extra={"order_id": result.claim.order_id, "attempt": result.claim.attempt},
-    )
+    def _finish(self, batch: list[Entry], recorded: dict[ClaimKey, Result]) -> None:
+        report([(result, recorded.get(result.claim.key)) for _, result in batch])
+        self._in_flight.remove(attempt for attempt, _ in batch)
+        self._on_recorded(any(result.probe for _, result in batch))
+        delays = [result.delay for result in recorded.values() if result.delay]
+        if delays:
+            self._on_waiting(min(delays))

@@ -1,34 +1,78 @@
-"""What follows from a failed attempt."""
+"""What follows from an attempt that did not complete its order."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
-from service.processing.handlers import OrderRejected
+from service.processing.handlers import OrderRejected, ReceiverAway
+from service.storage.attempts import AttemptResult
 from service.storage.claims import Claim
-from service.storage.results import Result, Verdict
+from service.storage.results import Absence, Result, Verdict
 
-FIRST_DELAY = 1.0
-LONGEST_DELAY = 300.0
+# The share of a delay by which it is longer or shorter, so that orders which failed together do not
+# come back together.
+JITTER = 0.2
 
 
-def retry_delay(attempt: int) -> float:
-    """Return the seconds to wait after this attempt: doubled each time, and jittered.
+def failure(
+    claim: Claim,
+    error: BaseException | str,
+    delays: Sequence[float],
+    *,
+    seconds: float,
+    worker: str,
+    probe: bool = False,
+    others_succeed: bool = False,
+) -> Result:
+    """Return the result of an attempt that took so many seconds and failed with this error.
 
-    "Equal jitter": half of the delay is fixed and half is random, so that orders which failed
-    together do not come back together
-    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+    `delays` are those of the settings: after the last one there is no further attempt. An error
+    that is a text means that the attempt took too long. For the others see
+    `service.storage.results.Result` and `Absence`.
     """
-    delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(attempt - 1, 30))
-    return random.uniform(delay / 2, delay)  # noqa: S311 - not a secret
+    kind = _kind(error)
+    verdict, delay = _next(claim, error, delays)
+    absence = None
+    if isinstance(error, ReceiverAway):
+        absence = Absence(error.seconds, others_succeed, verdict, delay)
+        verdict, delay = Verdict.PUT_ASIDE, 0.0
+    return Result(
+        claim,
+        verdict,
+        error=error if isinstance(error, str) else describe(error),
+        delay=delay,
+        kind=kind,
+        seconds=seconds,
+        worker=worker,
+        probe=probe,
+        absence=absence,
+    )
 
 
-def failure(claim: Claim, error: BaseException | str, max_attempts: int) -> Result:
-    """Return the result of an attempt that failed with this error."""
-    text = error if isinstance(error, str) else describe(error)
-    if isinstance(error, OrderRejected) or claim.attempt >= max_attempts:
-        return Result(claim, Verdict.FAIL, error=text)
-    return Result(claim, Verdict.RETRY, error=text, delay=retry_delay(claim.attempt))
+def _kind(error: BaseException | str) -> AttemptResult:
+    match error:
+        case str():
+            return AttemptResult.TIMED_OUT
+        case OrderRejected():
+            return AttemptResult.REJECTED
+        case ReceiverAway():
+            return AttemptResult.RECEIVER_AWAY
+        case _:
+            return AttemptResult.FAILED
+
+
+def _next(
+    claim: Claim, error: BaseException | str, delays: Sequence[float]
+) -> tuple[Verdict, float]:
+    if isinstance(error, OrderRejected) or claim.attempt > len(delays):
+        return Verdict.FAIL, 0.0
+    return Verdict.RETRY, retry_delay(delays[claim.attempt - 1])
+
+
+def retry_delay(seconds: float) -> float:
+    """Return the delay, jittered."""
+    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not a secret
 
 
 def describe(error: BaseException) -> str:

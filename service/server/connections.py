@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import selectors
 import socket
 import time
@@ -13,6 +14,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 # Seconds: how long a connection may stay without its first byte, and how long a client may take to
 # close its side after the answer.
 SILENCE, LINGER = 15.0, 0.5
+# Milliseconds that a thread waits for the next request of its client.
+MOMENT = 5
 
 
 def await_first_bytes(worker: ThreadWorker, conn: TConn) -> bool:
@@ -49,6 +52,19 @@ def stop_receiving_late(
         if now > min(began + seconds, stop_at):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RD)
+
+
+def follows_at_once(worker: ThreadWorker, conn: TConn) -> bool:
+    """Return whether a client's next request comes within a moment, in which its thread waits.
+
+    The way back to the worker's loop, and from there to a thread again, costs more than most
+    requests. Where there are more connections than threads, no thread waits.
+    """
+    if worker.nr_conns > worker.cfg.threads or not worker.alive or conn.sock.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(conn.sock, select.POLLIN)
+    return bool(poll.poll(MOMENT))
 
 
 def end_after_answer(sock: socket.socket) -> None:

@@ -10,7 +10,7 @@ import sys
 from multiprocessing.connection import Connection
 
 from service.config import ConfigError, Settings, settings_or_exit
-from service.processing.handlers import load_handler
+from service.processing.handlers.loading import load_handler
 
 log = logging.getLogger(__name__)
 

@@ -11,13 +11,7 @@ from typing import Any
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from service.server import shares
-from service.server.connections import (
-    await_first_bytes,
-    end_after_answer,
-    expire_silent,
-    stop_receiving_late,
-)
+from service.server import connections, shares
 from service.server.refusals import StatusOnly, refuse
 
 # Seconds that a client has to send a whole request; the same once the worker was told to stop.
@@ -49,11 +43,11 @@ class OrderServiceWorker(ThreadWorker):
     def notify(self) -> None:
         """Once a second at least: say how many connections there are, and end slow requests."""
         shares.tell(self.slot, self.nr_conns if self.alive else shares.ABSENT)
-        stop_receiving_late(self.serving, LONGEST_READ, self.stop_at)
+        connections.stop_receiving_late(self.serving, LONGEST_READ, self.stop_at)
         super().notify()
 
     def murder_pending(self) -> None:  # noqa: D102
-        expire_silent(self)
+        connections.expire_silent(self)
         super().murder_pending()
 
     def accept(self, listener: socket.socket) -> None:  # noqa: D102
@@ -61,17 +55,22 @@ class OrderServiceWorker(ThreadWorker):
         super().accept(listener)
 
     def enqueue_req(self, conn: TConn) -> None:  # noqa: D102
-        if not await_first_bytes(self, conn):
+        if not connections.await_first_bytes(self, conn):
             super().enqueue_req(conn)
 
     def handle(self, conn: TConn) -> Any:
         """Serve a request. What ends with it ends in its thread, where it holds up nobody else."""
-        self.serving[conn.sock] = time.monotonic()
-        keep = super().handle(conn)
+        keep = self._serve(conn)
+        while keep is True and connections.follows_at_once(self, conn):
+            keep = self._serve(conn)
         del self.serving[conn.sock]
         if not keep:
-            end_after_answer(conn.sock)
+            connections.end_after_answer(conn.sock)
         return keep
+
+    def _serve(self, conn: TConn) -> Any:
+        self.serving[conn.sock] = time.monotonic()
+        return super().handle(conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: D102
         page = StatusOnly()

@@ -1,13 +1,16 @@
-"""SQL of the claims: claim orders, and renew their leases.
+"""SQL of the claims.
 
-Claims go through `ix_orders_outcome` in the order of arrival and skip what other processes have
+Claims go through `ix_orders_claimable` in the order of arrival and skip what other processes have
 locked. Everything else locks its rows by primary key, in ascending order, before the totals; so
 no two transactions wait for each other in a circle.
+
+What waits for a later attempt is elsewhere in that index: see `service.storage.waiting`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,28 +18,34 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Float,
     Integer,
     Row,
     Select,
     bindparam,
-    literal,
+    or_,
     select,
     update,
 )
 
-from service.storage.models import BY_OUTCOME, BY_PRIMARY, Order, OrderStatus
+from service.storage.attempts import AttemptResult, EndedAttempt, insert_attempts
+from service.storage.models import BY_CLAIMABLE, BY_PRIMARY, Order, OrderStatus
 from service.storage.moments import utcnow
 from service.storage.totals import add_totals
 
 # From this attempt on, an order whose workers died is only run alone: see `claim_orders`.
 ISOLATED_FROM_ATTEMPT = 3
+LOST_ERROR = "its worker died or lost its lease"
 
 # How many times as many orders are looked at as are to be claimed: other processes claim, too.
 CANDIDATES = 4
 # How many times as many again, when all of those were locked.
 MORE_CANDIDATES = 8
+# A batch's claims are numbered from a random number of so many bits: the database itself, restored
+# or emptied, cannot make the same numbers again.
+FENCE_BITS = 62
 
 ClaimKey = tuple[int, int]
 
@@ -45,7 +54,8 @@ ClaimKey = tuple[int, int]
 class Claim:
     """The right to process an order until its lease ends; `fence` proves it.
 
-    `attempt` counts from 1, this attempt included.
+    `attempt` counts from 1, this attempt included. `waited` is how many seconds ago the order was
+    accepted, by the database's clock, when it was claimed.
     """
 
     id: int
@@ -56,6 +66,8 @@ class Claim:
     item_ids: list[int]
     total_amount: Decimal
     created_at: datetime
+    key_version: int = 0
+    waited: float = 0.0
 
     @property
     def key(self) -> ClaimKey:
@@ -67,24 +79,52 @@ class Claim:
 class ClaimedBatch:
     """What one look at the queue gave.
 
-    `exhausted` are the `order_id`s that had no attempt left and are Failed now. `isolate` tells
-    that the next order has to run alone, so that nothing may be claimed before the process is
-    idle.
+    `exhausted` are the `order_id`s that had no attempt left and are Failed now, and `lost` is how
+    many attempts had lost their leases. `isolate` tells that the next order has to run alone, so
+    that nothing may be claimed before the process is idle.
     """
 
     claims: list[Claim]
     exhausted: list[int]
     isolate: bool = False
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRule:
+    """When the lease of another claim counts as ended.
+
+    Without `trusted` none does: the database's clock has jumped, and who lives has yet to renew
+    its leases. A lease that ends more than `longest` seconds ahead is from before such a jump.
+    """
+
+    trusted: bool
+    longest: float
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The values of the statements' parameters."""
+        return {"trusted": int(self.trusted), "longest": self.longest + 1.0}
 
 
 def claimable() -> Select[int, int, int]:
-    """Select the orders that may be claimed now, fresh and abandoned alike, oldest first."""
+    """Select the orders that may be claimed now, fresh and abandoned alike, oldest first.
+
+    Its parameters are those of a `LeaseRule`.
+    """
     return (
         select(Order.id, Order.fence, Order.attempts)
-        .with_hint(Order, BY_OUTCOME, "mysql")
-        .where(Order.outcome.is_(None), Order.available_at <= utcnow())
+        .with_hint(Order, BY_CLAIMABLE, "mysql")
+        .where(Order.outcome.is_(None), Order.next_attempt_at.is_(None), _is_free())
         .order_by(Order.id)
     )
+
+
+def _is_free() -> Any:
+    trusted = bindparam("trusted", type_=Integer) == 1
+    longest = utcnow(bindparam("longest", type_=Float))
+    ended = or_(Order.available_at <= utcnow(), Order.available_at > longest)
+    return or_(Order.lease_owner.is_(None), trusted & ended)
 
 
 # Made once: to put a statement together costs more than to send it.
@@ -102,7 +142,6 @@ _HAS_MORE = (
 LOCK_CLAIMABLE = (
     select(
         Order.id,
-        Order.fence,
         Order.attempts,
         Order.lease_owner,
         Order.last_error,
@@ -111,12 +150,15 @@ LOCK_CLAIMABLE = (
         Order.item_ids,
         Order.total_amount,
         Order.created_at,
+        Order.updated_at,
+        Order.key_version,
+        utcnow().label("now"),
     )
     .prefix_with("STRAIGHT_JOIN", dialect="mysql")
     # Where the statistics say that the table is small, MySQL would read, and lock, all of it.
     .with_hint(Order, BY_PRIMARY, "mysql")
     .select_from(_candidates.join(Order, Order.id == _candidates.c.id))
-    .where(Order.outcome.is_(None), Order.available_at <= utcnow())
+    .where(Order.outcome.is_(None), Order.next_attempt_at.is_(None), _is_free())
     .limit(bindparam("limit", type_=Integer))
     .with_for_update(of=Order, skip_locked=True)
 )
@@ -125,17 +167,12 @@ _LEASE = (
     .where(Order.id.in_(bindparam("ids", expanding=True)))
     .values(
         lease_owner=bindparam("owner"),
-        fence=Order.fence + 1,
+        fence=Order.id + bindparam("fences", type_=BigInteger),
         attempts=Order.attempts + 1,
         available_at=utcnow(bindparam("lease_seconds", type_=Float)),
         updated_at=utcnow(),
     )
 )
-
-
-def has_claimable(connection: Connection) -> bool:
-    """Return whether there is an order to claim, without locking anything."""
-    return connection.execute(claimable().limit(1)).first() is not None
 
 
 def claim_orders(
@@ -146,6 +183,7 @@ def claim_orders(
     lease_seconds: float,
     max_attempts: int,
     idle: bool,
+    rule: LeaseRule,
 ) -> ClaimedBatch:
     """Claim up to `limit` orders for `owner`. Needs a transaction.
 
@@ -153,37 +191,54 @@ def claim_orders(
     twice, the order may be what kills the workers, so it is claimed only when the process is
     `idle`, and alone: otherwise it would cost the orders beside it their attempts as well.
     """
-    rows = _lock_claimable(connection, limit)
+    rows = _lock_claimable(connection, limit, rule)
+    fences = secrets.randbits(FENCE_BITS)
     spent = [row for row in rows if row.attempts >= max_attempts]
-    _fail_exhausted(connection, spent)
+    _fail_exhausted(connection, spent, fences)
     rows, isolate = _isolate([row for row in rows if row.attempts < max_attempts], idle=idle)
     if rows:
-        ids = [row.id for row in rows]
-        connection.execute(_LEASE, {"ids": ids, "owner": owner, "lease_seconds": lease_seconds})
-    claims = [
-        Claim(
-            id=row.id,
-            fence=row.fence + 1,
-            attempt=row.attempts + 1,
-            order_id=row.order_id,
-            user_id=row.user_id,
-            item_ids=row.item_ids,
-            total_amount=row.total_amount,
-            created_at=row.created_at,
-        )
-        for row in rows
-    ]
-    return ClaimedBatch(claims, [row.order_id for row in spent], isolate)
+        values = {"owner": owner, "fences": fences, "lease_seconds": lease_seconds}
+        connection.execute(_LEASE, {"ids": [row.id for row in rows], **values})
+    lost = [row for row in (*spent, *rows) if row.lease_owner is not None]
+    insert_attempts(connection, [_lost_attempt(row) for row in lost])
+    claims = [_claim(row, fences) for row in rows]
+    return ClaimedBatch(claims, [row.order_id for row in spent], isolate, len(lost))
 
 
-def _lock_claimable(connection: Connection, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
+def _claim(row: Row[*tuple[Any, ...]], fences: int) -> Claim:
+    return Claim(
+        id=row.id,
+        fence=fences + row.id,
+        attempt=row.attempts + 1,
+        order_id=row.order_id,
+        user_id=row.user_id,
+        item_ids=row.item_ids,
+        total_amount=row.total_amount,
+        created_at=row.created_at,
+        key_version=row.key_version,
+        waited=(row.now - row.created_at).total_seconds(),
+    )
+
+
+def _lost_attempt(row: Row[*tuple[Any, ...]]) -> EndedAttempt:
+    # A claim sets `updated_at`, and a renewal does not.
+    seconds = (row.now - row.updated_at).total_seconds()
+    return EndedAttempt(
+        row.id, row.attempts, seconds, AttemptResult.LOST, LOST_ERROR, row.lease_owner
+    )
+
+
+def _lock_claimable(
+    connection: Connection, limit: int, rule: LeaseRule
+) -> Sequence[Row[*tuple[Any, ...]]]:
     """Lock the oldest claimable orders that nobody else has locked, however many others have."""
     if not limit:
         return []
     candidates = limit * CANDIDATES
     while True:
-        found = connection.execute(LOCK_CLAIMABLE, {"limit": limit, "candidates": candidates}).all()
-        if found or connection.execute(_HAS_MORE, {"candidates": candidates}).first() is None:
+        given = {"candidates": candidates, **rule.parameters}
+        found = connection.execute(LOCK_CLAIMABLE, {"limit": limit, **given}).all()
+        if found or connection.execute(_HAS_MORE, given).first() is None:
             return sorted(found, key=attrgetter("id"))
         candidates *= MORE_CANDIDATES
 
@@ -200,11 +255,13 @@ def _isolate(
     return rows, False
 
 
-def _fail_exhausted(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
+def _fail_exhausted(
+    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], fences: int
+) -> None:
     if not rows:
         return
     for row in rows:
-        died = "its worker died or lost its lease during the last attempt"
+        died = f"{LOST_ERROR} during the last attempt"
         # Without an owner it failed in an attempt that was the last only since the limit changed.
         error = row.last_error if row.lease_owner is None else died
         connection.execute(
@@ -213,37 +270,9 @@ def _fail_exhausted(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]
             .values(
                 outcome=OrderStatus.FAILED.value,
                 lease_owner=None,
-                fence=Order.fence + 1,
+                fence=fences + row.id,
                 updated_at=utcnow(),
                 last_error=error,
             )
         )
     add_totals(connection, slot=0, failed=len(rows))
-
-
-def renew_leases(
-    connection: Connection, claims: Collection[Claim], lease_seconds: float
-) -> set[ClaimKey]:
-    """Extend the leases that are still held; return the keys of those. Needs a transaction."""
-    held = lock_held(connection, claims)
-    if held:
-        connection.execute(
-            update(Order)
-            .where(Order.id.in_(sorted(row_id for row_id, _ in held)))
-            .values(available_at=utcnow(literal(lease_seconds)))
-        )
-    return held
-
-
-def lock_held(connection: Connection, claims: Collection[Claim]) -> set[ClaimKey]:
-    """Lock the orders of these claims; return the keys of the claims that are still held."""
-    rows = connection.execute(
-        select(Order.id, Order.fence, Order.outcome)
-        .where(Order.id.in_([claim.id for claim in claims]))
-        .order_by(Order.id)
-        .with_for_update()
-    )
-    # By key, not by id: a process may meet two claims of its own on one order, of which the first
-    # is lost.
-    current = {(row.id, row.fence) for row in rows if row.outcome is None}
-    return current & {claim.key for claim in claims}

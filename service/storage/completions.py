@@ -1,7 +1,7 @@
 """SQL for the usual end of attempts: all completed, and all by those who hold the orders.
 
 One statement completes them, and its row count says whether all were held. What is told apart
-otherwise (lost leases, failures, retries) is for `service.storage.results.record_results`.
+otherwise (lost leases, failures, retries) is for `service.storage.recording.record_results`.
 """
 
 from __future__ import annotations
@@ -94,5 +94,5 @@ def complete_all(connection: Connection, results: Sequence[Result], slot: int) -
         connection,
         slot=slot,
         completed=len(results),
-        microseconds=sum(result.microseconds for result in results),
+        processing_microseconds=sum(result.microseconds for result in results),
     )

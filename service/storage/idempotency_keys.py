@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from operator import attrgetter
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, Float, bindparam, delete, insert, literal, select
 
 from service.storage.inserts import NewRows
 from service.storage.models import IdempotencyKey
@@ -74,3 +74,20 @@ def get_keys(connection: Connection, key_hashes: Collection[bytes]) -> dict[byte
     """Return what is stored of each of these keys that there is."""
     rows = connection.execute(_STORED, {"key_hashes": list(key_hashes)})
     return {row.key_hash: StoredKey(row.payload_hash, row.status) for row in rows}
+
+
+def find_old_keys(connection: Connection, days: float, limit: int) -> list[bytes]:
+    """Return at most `limit` of the keys that are older than so many days, the oldest first."""
+    old = (
+        select(IdempotencyKey.key_hash)
+        .where(IdempotencyKey.created_at < utcnow(literal(-86400.0 * days, Float)))
+        .order_by(IdempotencyKey.created_at)
+        .limit(limit)
+    )
+    return list(connection.execute(old).scalars())
+
+
+def delete_keys(connection: Connection, key_hashes: Collection[bytes]) -> int:
+    """Delete these keys; return how many were there."""
+    chosen = IdempotencyKey.key_hash.in_(sorted(key_hashes))
+    return connection.execute(delete(IdempotencyKey).where(chosen)).rowcount

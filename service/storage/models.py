@@ -11,6 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -51,6 +52,7 @@ class OrderStatus(StrEnum):
     PROCESSING = "Processing"
     COMPLETED = "Completed"
     FAILED = "Failed"
+    CANCELLED = "Cancelled"
 
 
 class Money(TypeDecorator[Decimal]):
@@ -86,6 +88,7 @@ ZERO = text("0")
 
 # MySQL's optimizer prefers to walk the primary key when a query has ORDER BY id and LIMIT, past
 # all finished orders: so each such query names its index.
+BY_CLAIMABLE = "FORCE INDEX (ix_orders_claimable)"
 BY_OUTCOME = "FORCE INDEX (ix_orders_outcome)"
 BY_PRIMARY = "FORCE INDEX (PRIMARY)"
 BY_USER = "FORCE INDEX (ix_orders_user_id)"
@@ -95,15 +98,17 @@ class Order(Model):
     """An accepted order and its processing.
 
     `outcome` is NULL until the order is finished, and `lease_owner` is NULL while nobody works on
-    it, so a claim changes no index. `available_at` is when the order may next be claimed: its
-    arrival, the end of its lease, or the end of its back-off. `fence` counts the claims; a worker
-    may only finish the order with the number that its own claim got.
+    it, so a claim changes no index. `next_attempt_at` is NULL unless the order waits for a later
+    attempt. `available_at` is since when the order may be claimed, or, while it is leased, the end
+    of its lease. `fence` is new with each claim of any order; a worker may only finish the order
+    with the number that its own claim got. `key_version` counts the retries with a new key.
     """
 
     __tablename__ = "orders"
     __table_args__ = (
         Index("uq_orders_order_id", "order_id", unique=True),
         Index("ix_orders_outcome", "outcome", "id"),
+        Index("ix_orders_claimable", "outcome", "next_attempt_at", "id"),
         Index("ix_orders_user_id", "user_id", "id"),
     )
 
@@ -121,6 +126,8 @@ class Order(Model):
     last_error: Mapped[str | None] = mapped_column(String(LAST_ERROR_LENGTH))
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=utcnow())
     updated_at: Mapped[datetime] = mapped_column(Moment, server_default=utcnow())
+    next_attempt_at: Mapped[datetime | None] = mapped_column(Moment)
+    key_version: Mapped[int] = mapped_column(Integer, server_default=ZERO)
 
     status: Mapped[str] = column_property(
         case(
@@ -132,10 +139,11 @@ class Order(Model):
 
 
 class OrderTotals(Model):
-    """How many orders are finished, kept by the transactions that finish them.
+    """How many orders are finished, or wait for a later attempt, kept by the transactions that
+    change it.
 
-    The sum over all rows counts. There are several (`SLOTS`), so that processes which finish
-    orders at the same time do not wait for each other's commit.
+    The sum over all rows counts; a single row may be below zero. There are several (`SLOTS`), so
+    that processes which finish orders at the same time do not wait for each other's commit.
     """
 
     __tablename__ = "order_totals"
@@ -145,12 +153,15 @@ class OrderTotals(Model):
     completed: Mapped[int] = mapped_column(BigInteger)
     failed: Mapped[int] = mapped_column(BigInteger)
     processing_microseconds: Mapped[int] = mapped_column(BigInteger)
+    waiting: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
+    cancelled: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
 
 
 class IdempotencyKey(Model):
     """The first answer to each idempotency key: its status (201 or 409) and its order."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
 
     key_hash: Mapped[bytes] = mapped_column(
         LargeBinary(32).with_variant(mysql.BINARY(32), "mysql"), primary_key=True
@@ -161,3 +172,82 @@ class IdempotencyKey(Model):
     order_id: Mapped[int] = mapped_column(BigInteger)
     status: Mapped[int] = mapped_column(SmallInteger)
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=utcnow())
+
+
+class OrderAttempt(Model):
+    """An attempt that did not complete its order. `order_row` is the order's `id`."""
+
+    __tablename__ = "order_attempts"
+    __table_args__ = (Index("ix_order_attempts_order_row", "order_row", "id"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, autoincrement=True)
+    order_row: Mapped[int] = mapped_column(BigInteger)
+    attempt: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime] = mapped_column(Moment)
+    ended_at: Mapped[datetime] = mapped_column(Moment)
+    result: Mapped[str] = mapped_column(String(16))
+    error: Mapped[str | None] = mapped_column(String(LAST_ERROR_LENGTH))
+    worker: Mapped[str | None] = mapped_column(String(64))
+
+
+class Operation(Model):
+    """A retry or a cancellation of all orders that match a filter.
+
+    It has dealt with the orders up to the row `last_row`, and ends with the row `end_row`, which
+    was the newest when it began. `runner` works on it until `runner_until`.
+    """
+
+    __tablename__ = "operations"
+    __table_args__ = (Index("ix_operations_state", "state", "id"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True, autoincrement=True)
+    action: Mapped[str] = mapped_column(String(16))
+    filter: Mapped[dict[str, Any]] = mapped_column(JSON)
+    new_key: Mapped[int] = mapped_column(SmallInteger)
+    state: Mapped[str] = mapped_column(String(16))
+    last_row: Mapped[int] = mapped_column(BigInteger)
+    end_row: Mapped[int] = mapped_column(BigInteger)
+    changed: Mapped[int] = mapped_column(BigInteger)
+    skipped: Mapped[int] = mapped_column(BigInteger)
+    requested_by: Mapped[str] = mapped_column(String(255))
+    stopped_by: Mapped[str | None] = mapped_column(String(255))
+    error: Mapped[str | None] = mapped_column(String(LAST_ERROR_LENGTH))
+    runner: Mapped[str | None] = mapped_column(String(64))
+    runner_until: Mapped[datetime | None] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+    finished_at: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class ProcessingState(Model):
+    """What all processors share, in one row: whether they pause, and whether the receiver is away.
+
+    The receiver is away while `away_since` is set; it is left alone until `away_until`, which was
+    `away_seconds` ahead when it was set. Then `prober` tries with one order, until `prober_until`.
+    """
+
+    __tablename__ = "processing_state"
+    ROW = 1
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    paused_at: Mapped[datetime | None] = mapped_column(Moment)
+    paused_by: Mapped[str | None] = mapped_column(String(255))
+    pause_reason: Mapped[str | None] = mapped_column(String(1000))
+    away_since: Mapped[datetime | None] = mapped_column(Moment)
+    away_until: Mapped[datetime | None] = mapped_column(Moment)
+    away_seconds: Mapped[float | None] = mapped_column(Double)
+    prober: Mapped[str | None] = mapped_column(String(64))
+    prober_until: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class ProcessorRow(Model):
+    """A processor that lives: it renews `seen_at` every few seconds."""
+
+    __tablename__ = "processors"
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    threads: Mapped[int] = mapped_column(Integer)
+    lease_seconds: Mapped[float] = mapped_column(Double)
+    release_name: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime] = mapped_column(Moment)
+    seen_at: Mapped[datetime] = mapped_column(Moment)

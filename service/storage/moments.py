@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import DateTime
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
 
 
 class utcnow(FunctionElement[Any]):  # noqa: N801 - a SQL function, named like one
@@ -26,7 +32,7 @@ def _utcnow_mysql(element: utcnow, compiler: Any, **kwargs: Any) -> str:
     if not len(element.clauses):
         return "UTC_TIMESTAMP(6)"
     offset = compiler.process(element.clauses, **kwargs)
-    return f"TIMESTAMPADD(MICROSECOND, ROUND(1000000 * {offset}), UTC_TIMESTAMP(6))"
+    return f"TIMESTAMPADD(MICROSECOND, ROUND(1000000 * ({offset})), UTC_TIMESTAMP(6))"
 
 
 @compiles(utcnow, "sqlite")
@@ -43,3 +49,15 @@ def _utcnow_sqlite(element: utcnow, compiler: Any, **kwargs: Any) -> str:
 def format_moment(moment: datetime) -> str:
     """Format a naive UTC moment as RFC 3339, with microseconds and Z."""
     return moment.isoformat(timespec="microseconds") + "Z"
+
+
+def parse_moment(text: str) -> datetime:
+    """Return the naive UTC moment that RFC 3339 text names.
+
+    Raises:
+        ValueError: it is no such text; "2026-01-31T12:00:00Z" is.
+    """
+    if _RFC_3339.fullmatch(text):
+        with suppress(ValueError, OverflowError):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(tzinfo=None)
+    raise ValueError(f"{text!r} is no moment; expected one like 2026-01-31T12:00:00Z")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, literal_column, select
 from sqlalchemy.sql import ColumnElement
 
 from service.storage.inserts import NewRows
-from service.storage.models import BY_OUTCOME, BY_USER, Order, OrderStatus, OrderTotals
+from service.storage.models import BY_CLAIMABLE, BY_OUTCOME, BY_PRIMARY, BY_USER, Order, OrderStatus
 from service.storage.moments import utcnow
 
 # So many item ids, of up to 21 bytes each, stay below the 1,024,000 bytes at which PyMySQL begins
@@ -64,16 +65,33 @@ _FULL = select(
     Order.attempts,
     Order.created_at,
     Order.updated_at,
+    Order.next_attempt_at,
     Order.processing_microseconds,
     Order.last_error,
 )
 
+_FROM_ROW = (
+    select(Order.id, Order.created_at)
+    .with_hint(Order, BY_PRIMARY, "mysql")
+    .where(Order.id >= bindparam("row_id"))
+    .order_by(Order.id)
+    .limit(1)
+)
+
 _STATUS_FILTERS: dict[OrderStatus, tuple[ColumnElement[bool], ...]] = {
     OrderStatus.PENDING: (Order.outcome.is_(None), Order.lease_owner.is_(None)),
-    OrderStatus.PROCESSING: (Order.outcome.is_(None), Order.lease_owner.is_not(None)),
+    OrderStatus.PROCESSING: (
+        Order.outcome.is_(None),
+        Order.next_attempt_at.is_(None),
+        Order.lease_owner.is_not(None),
+    ),
     OrderStatus.COMPLETED: (Order.outcome == OrderStatus.COMPLETED.value,),
     OrderStatus.FAILED: (Order.outcome == OrderStatus.FAILED.value,),
+    OrderStatus.CANCELLED: (Order.outcome == OrderStatus.CANCELLED.value,),
 }
+
+# How much later than an older row one may say that it was created: it waited for its commit.
+LATEST_COMMIT = timedelta(seconds=60)
 
 
 def needs_transaction(orders: Collection[NewOrder], *, on_sqlite: bool) -> bool:
@@ -132,12 +150,15 @@ def list_orders(
     limit: int,
     status: OrderStatus | None = None,
     user_id: int | None = None,
+    created_from: datetime | None = None,
+    created_to: datetime | None = None,
     before: int | None = None,
 ) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return at most `limit` whole orders, newest first.
 
     `before` is the `id` of the last row of the page before: only older rows are returned, found
-    by the index, however far down the list they are.
+    by the index, however far down the list they are. `created_from` is included, `created_to` is
+    not: rows are numbered in the order of their arrival, so a few look-ups find where they begin.
     """
     query = _FULL.order_by(Order.id.desc()).limit(limit)
     if status is not None:
@@ -145,24 +166,32 @@ def list_orders(
     if user_id is not None:
         query = query.where(Order.user_id == user_id).with_hint(Order, BY_USER, "mysql")
     elif status is not None:
-        query = query.with_hint(Order, BY_OUTCOME, "mysql")
+        # Past what waits for a later attempt, of which nothing is in work.
+        hint = BY_CLAIMABLE if status is OrderStatus.PROCESSING else BY_OUTCOME
+        query = query.with_hint(Order, hint, "mysql")
     if before is not None:
         query = query.where(Order.id < before)
+    if created_from is not None:
+        first = first_row_since(connection, created_from - LATEST_COMMIT)
+        query = query.where(Order.id >= first, Order.created_at >= created_from)
+    if created_to is not None:
+        end = first_row_since(connection, created_to + LATEST_COMMIT)
+        query = query.where(Order.id < end, Order.created_at < created_to)
     return connection.execute(query).all()
 
 
-def retry_failed(connection: Connection, order_id: int) -> bool:
-    """Put a failed order back as Pending with all its attempts; return whether there was one.
+def first_row_since(connection: Connection, moment: datetime) -> int:
+    """Return the `id` of the first row that was created at that moment or later, or one above all.
 
-    Needs a transaction: the totals change with the order.
+    A binary search by the primary key, as rows are created in its order.
     """
-    changed = connection.execute(
-        update(Order)
-        .where(Order.order_id == order_id, Order.outcome == OrderStatus.FAILED.value)
-        .values(outcome=None, attempts=0, available_at=utcnow(), updated_at=utcnow())
-    ).rowcount
-    if changed:
-        connection.execute(
-            update(OrderTotals).where(OrderTotals.slot == 0).values(failed=OrderTotals.failed - 1)
-        )
-    return bool(changed)
+    ends = connection.execute(select(func.min(Order.id), func.max(Order.id))).one()
+    low, high = ends[0] or 0, (ends[1] or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = connection.execute(_FROM_ROW, {"row_id": middle}).first()
+        if row is None or row.created_at >= moment:
+            high = middle
+        else:
+            low = row.id + 1
+    return low

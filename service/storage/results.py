@@ -1,17 +1,12 @@
-"""SQL of the results: record how attempts ended, whatever became of them."""
+"""How attempts end, and what that means for their orders."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from sqlalchemy import Connection, case, literal, update
-
-from service.storage.claims import Claim, ClaimKey, lock_held
-from service.storage.models import LAST_ERROR_LENGTH, Order, OrderStatus
-from service.storage.moments import utcnow
-from service.storage.totals import add_totals
+from service.storage.attempts import AttemptResult
+from service.storage.claims import Claim
 
 
 class Verdict(Enum):
@@ -21,14 +16,32 @@ class Verdict(Enum):
     RETRY = "retry"
     FAIL = "fail"
     GIVE_BACK = "give back"
+    PUT_ASIDE = "put aside"
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """What is known of an attempt that met a receiver which is away.
+
+    `retry_after` is for how many seconds the receiver wants to be left alone (0: it did not say),
+    and `others_succeed` whether other attempts succeeded since this one had begun. `verdict` and
+    `delay` hold if the attempt counts as a failed one: see `service.storage.absences`.
+    """
+
+    retry_after: float
+    others_succeed: bool
+    verdict: Verdict
+    delay: float
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """The end of an attempt.
 
-    `microseconds` is the handler's time; `delay` the seconds before a retry. An order that is
-    given back gets its attempt back as well: a stop is not the order's fault.
+    `seconds` is how long the handler took (0 when it did not begin), and `microseconds` the same
+    for an attempt that completed its order; `delay` the seconds before a retry. An order that is
+    given back or put aside gets its attempt back as well: neither is the order's fault. `worker` is
+    who made the attempt, and `probe` says that it tried a receiver that was away.
     """
 
     claim: Claim
@@ -36,79 +49,17 @@ class Result:
     microseconds: int = 0
     error: str | None = None
     delay: float = 0.0
+    kind: AttemptResult = AttemptResult.COMPLETED
+    seconds: float = 0.0
+    worker: str | None = None
+    probe: bool = False
+    absence: Absence | None = None
 
-
-def record_results(connection: Connection, results: Sequence[Result], slot: int) -> set[ClaimKey]:
-    """Record the ends of attempts, all or none, and add them to the totals' row `slot`.
-
-    Needs a transaction. A result whose claim is no longer held changes nothing.
-
-    Returns:
-        The keys of the claims whose results were recorded.
-    """
-    held = lock_held(connection, [result.claim for result in results])
-    valid = [result for result in results if result.claim.key in held]
-    completed = [result for result in valid if result.verdict is Verdict.COMPLETE]
-    failed = [result for result in valid if result.verdict is Verdict.FAIL]
-    _complete(connection, completed)
-    for result in failed:
-        _end_attempt(connection, result, outcome=OrderStatus.FAILED.value)
-    for result in valid:
-        if result.verdict is Verdict.RETRY:
-            _end_attempt(connection, result, available_at=utcnow(literal(result.delay)))
-    _give_back(connection, [result for result in valid if result.verdict is Verdict.GIVE_BACK])
-    if completed or failed:
-        add_totals(
-            connection,
-            slot=slot,
-            completed=len(completed),
-            failed=len(failed),
-            microseconds=sum(result.microseconds for result in completed),
-        )
-    return held
-
-
-def _complete(connection: Connection, results: Sequence[Result]) -> None:
-    if not results:
-        return
-    times = {result.claim.id: result.microseconds for result in results}
-    connection.execute(
-        update(Order)
-        .where(Order.id.in_(sorted(times)))
-        .values(
-            outcome=OrderStatus.COMPLETED.value,
-            lease_owner=None,
-            processing_microseconds=case(times, value=Order.id),
-            updated_at=utcnow(),
-        )
-    )
-
-
-def _end_attempt(connection: Connection, result: Result, **values: object) -> None:
-    connection.execute(
-        update(Order)
-        .where(Order.id == result.claim.id)
-        .values(
-            lease_owner=None,
-            fence=Order.fence + 1,
-            last_error=(result.error or "")[:LAST_ERROR_LENGTH],
-            updated_at=utcnow(),
-            **values,
-        )
-    )
-
-
-def _give_back(connection: Connection, results: Iterable[Result]) -> None:
-    ids = sorted(result.claim.id for result in results)
-    if ids:
-        connection.execute(
-            update(Order)
-            .where(Order.id.in_(ids))
-            .values(
-                lease_owner=None,
-                fence=Order.fence + 1,
-                attempts=Order.attempts - 1,
-                available_at=utcnow(),
-                updated_at=utcnow(),
-            )
+    @property
+    def shows_receiver(self) -> bool:
+        """Whether the attempt has reached the receiver, whatever that answered."""
+        return self.absence is None and self.kind in (
+            AttemptResult.COMPLETED,
+            AttemptResult.FAILED,
+            AttemptResult.REJECTED,
         )

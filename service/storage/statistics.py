@@ -1,4 +1,4 @@
-"""SQL that counts orders. Its cost grows with the unfinished orders only."""
+"""SQL that counts orders. Its cost grows with the orders that are due or in work only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, case, func, select, true
 
-from service.storage.models import BY_OUTCOME, Order, OrderTotals
+from service.storage.models import BY_CLAIMABLE, Order, OrderTotals
 from service.storage.moments import utcnow
 
 MICROSECONDS = 1_000_000
@@ -14,19 +14,26 @@ MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Counts by status at one moment, and how long completed orders took."""
+    """Counts by status at one moment, and how long completed orders took.
+
+    `waiting` of the pending orders wait for a later attempt, and `oldest_due_seconds` is since when
+    the longest due of the others could have been claimed.
+    """
 
     pending: int
+    waiting: int
     processing: int
     completed: int
     failed: int
+    cancelled: int
     processing_microseconds: int
-    oldest_pending_seconds: float
+    oldest_due_seconds: float
 
     @property
     def total(self) -> int:
         """All orders."""
-        return self.pending + self.processing + self.completed + self.failed
+        finished = self.completed + self.failed + self.cancelled
+        return self.pending + self.processing + finished
 
     @property
     def average_processing_seconds(self) -> float:
@@ -36,36 +43,52 @@ class Statistics:
         return round(self.processing_microseconds / self.completed / MICROSECONDS, 6)
 
 
-_unfinished = (
+_claimable = (
     select(
         func.count().label("orders"),
         func.count(Order.lease_owner).label("processing"),
-        func.min(case((Order.lease_owner.is_(None), Order.created_at))).label("oldest_pending"),
+        func.min(case((Order.lease_owner.is_(None), Order.available_at))).label("oldest"),
     )
-    .with_hint(Order, BY_OUTCOME, "mysql")
-    .where(Order.outcome.is_(None))
-    .subquery("unfinished")
+    .with_hint(Order, BY_CLAIMABLE, "mysql")
+    .where(Order.outcome.is_(None), Order.next_attempt_at.is_(None))
+    .subquery("claimable")
 )
-_finished = select(
-    func.coalesce(func.sum(OrderTotals.completed), 0).label("completed"),
-    func.coalesce(func.sum(OrderTotals.failed), 0).label("failed"),
-    func.coalesce(func.sum(OrderTotals.processing_microseconds), 0).label("microseconds"),
-).subquery("finished")
+# What nobody has made claimable yet, though it is due.
+_overdue = (
+    select(func.min(Order.next_attempt_at))
+    .with_hint(Order, BY_CLAIMABLE, "mysql")
+    .where(
+        Order.outcome.is_(None),
+        Order.next_attempt_at.is_not(None),
+        Order.next_attempt_at <= utcnow(),
+    )
+    .scalar_subquery()
+)
+_totals = select(
+    *(
+        func.coalesce(func.sum(getattr(OrderTotals, name)), 0).label(name)
+        for name in ("completed", "failed", "cancelled", "waiting", "processing_microseconds")
+    )
+).subquery("totals")
 # One statement, so one consistent snapshot, on MySQL at READ COMMITTED too.
-_STATISTICS = select(_unfinished, _finished, utcnow().label("now")).select_from(
-    _unfinished.join(_finished, true())
-)
+_STATISTICS = select(
+    _claimable, _totals, _overdue.label("oldest_waiting"), utcnow().label("now")
+).select_from(_claimable.join(_totals, true()))
 
 
 def read_statistics(connection: Connection) -> Statistics:
     """Count all orders in one consistent snapshot."""
     row = connection.execute(_STATISTICS).one()
-    age = (row.now - row.oldest_pending).total_seconds() if row.oldest_pending else 0.0
+    due = [moment for moment in (row.oldest, row.oldest_waiting) if moment]
+    age = (row.now - min(due)).total_seconds() if due else 0.0
+    waiting = int(row.waiting)
     return Statistics(
-        pending=row.orders - row.processing,
+        pending=row.orders - row.processing + waiting,
+        waiting=waiting,
         processing=row.processing,
         completed=int(row.completed),
         failed=int(row.failed),
-        processing_microseconds=int(row.microseconds),
-        oldest_pending_seconds=max(0.0, age),
+        cancelled=int(row.cancelled),
+        processing_microseconds=int(row.processing_microseconds),
+        oldest_due_seconds=max(0.0, age),
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from typing import Any
 
 from service.config import Settings
 from service.telemetry import request_id
 
+STDERR = 2
 # Keys that a log call may pass as `extra`, in the order in which a line shows them.
 CONTEXT_KEYS = ("request_id", "order_id", "attempt", "method", "path", "status", "milliseconds")
 
@@ -82,6 +84,31 @@ class JsonLineFormatter(logging.Formatter):
         return text
 
 
+class LineHandler(logging.Handler):
+    """Writes each record to a file, by default stderr, at once and without a lock.
+
+    Lines of several threads do not mix, since each is written as a whole; and no thread waits for
+    another one's write, as all threads of a busy server would.
+    """
+
+    def __init__(self, descriptor: int = STDERR) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def createLock(self) -> None:  # noqa: N802 - logging's name
+        """Have none."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        try:
+            line = memoryview(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except Exception:  # noqa: BLE001 - logging's way to say so
+            self.handleError(record)
+
+
 class SlowClientFilter(logging.Filter):
     """Drops gunicorn's traceback for a client that does not finish its request, or does not take
     its answer."""
@@ -108,7 +135,7 @@ def logging_config(settings: Settings) -> dict[str, Any]:
         },
         "handlers": {
             "stderr": {
-                "class": "logging.StreamHandler",
+                "()": LineHandler,
                 "formatter": formatter,
                 "filters": ["context"],
             }
@@ -123,7 +150,7 @@ def logging_config(settings: Settings) -> dict[str, Any]:
             },
             "gunicorn.access": {"level": "INFO", "propagate": False, "handlers": []},
             "alembic": {"level": "INFO"},
-            "urllib3": quiet,
+            "asyncio": quiet,
             "sqlalchemy.pool": quiet,
         },
     }

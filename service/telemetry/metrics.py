@@ -10,6 +10,8 @@ if worker_files.files() is not None:
     )
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+# From an idle service to an outage of days.
+DELAY_BUCKETS = (0.005, 0.025, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 7200, 86400, 259200)
 HANDLER_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 HTTP_REQUESTS = Counter(
@@ -35,6 +37,17 @@ HANDLER_SECONDS = Histogram(
     "order_service_handler_duration_seconds",
     "Time that the order handler took for one attempt.",
     buckets=HANDLER_BUCKETS,
+)
+ATTEMPTS = Counter("order_service_attempts", "Attempts that ended, by how.", ["result"])
+START_SECONDS = Histogram(
+    "order_service_start_delay_seconds",
+    "Time from an order's acceptance to its first attempt.",
+    buckets=DELAY_BUCKETS,
+)
+END_SECONDS = Histogram(
+    "order_service_completion_delay_seconds",
+    "Time from an order's acceptance to its completion.",
+    buckets=DELAY_BUCKETS,
 )
 DATABASE_CONFLICTS = Counter(
     "order_service_database_conflicts", "Transactions stopped by another, by how.", ["reason"]

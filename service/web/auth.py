@@ -27,6 +27,12 @@ def require_authentication() -> Response | None:
     return error_response(401, "Unauthorized access. Invalid credentials.", CHALLENGE)
 
 
+def caller() -> str:
+    """Return the name of who makes this request."""
+    given = _credentials()
+    return (given.username if given else None) or "unknown"
+
+
 def _credentials() -> Authorization | None:
     try:
         return request.authorization

@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from service.storage.fleet import Fleet
 from service.storage.statistics import MICROSECONDS, Statistics
 from service.telemetry import worker_files
 
@@ -47,8 +48,9 @@ def _is_sound(file: str) -> bool:
 class _StatisticsCollector(Collector):
     """The figures of the database, which are the same for all processes."""
 
-    def __init__(self, statistics: Statistics) -> None:
+    def __init__(self, statistics: Statistics, fleet: Fleet) -> None:
         self._statistics = statistics
+        self._fleet = fleet
 
     def collect(self) -> Iterator[Metric]:
         figures = self._statistics
@@ -59,6 +61,7 @@ class _StatisticsCollector(Collector):
         orders.add_metric(["Processing"], figures.processing)
         orders.add_metric(["Completed"], figures.completed)
         orders.add_metric(["Failed"], figures.failed)
+        orders.add_metric(["Cancelled"], figures.cancelled)
         yield orders
         yield GaugeMetricFamily(
             "order_service_total_orders", "All stored orders.", value=figures.total
@@ -75,17 +78,42 @@ class _StatisticsCollector(Collector):
         )
         yield GaugeMetricFamily(
             "order_service_queue_age_seconds",
-            "Age of the oldest pending order.",
-            value=figures.oldest_pending_seconds,
+            "Time since the longest due of the pending orders was due.",
+            value=figures.oldest_due_seconds,
+        )
+        yield GaugeMetricFamily(
+            "order_service_waiting_orders",
+            "Pending orders that wait for a later attempt.",
+            value=figures.waiting,
+        )
+        yield from self._collect_fleet()
+
+    def _collect_fleet(self) -> Iterator[Metric]:
+        fleet = self._fleet
+        yield GaugeMetricFamily(
+            "order_service_processors", "Processors that live.", value=fleet.processors
+        )
+        yield GaugeMetricFamily(
+            "order_service_paused", "1 while processing pauses.", value=fleet.state.paused
+        )
+        yield GaugeMetricFamily(
+            "order_service_receiver_away",
+            "1 while the handler's receiver is away.",
+            value=fleet.state.away,
+        )
+        yield GaugeMetricFamily(
+            "order_service_running_operations",
+            "Operations on many orders that run.",
+            value=fleet.running_operations,
         )
 
 
-def render(statistics: Statistics, accept: str) -> tuple[bytes, str]:
+def render(statistics: Statistics, fleet: Fleet, accept: str) -> tuple[bytes, str]:
     """Return the exposition that the `Accept` header asks for, and its content type."""
     registry = CollectorRegistry()
     files = worker_files.files()
     registry.register(REGISTRY if files is None else _WorkersCollector(files))
-    registry.register(_StatisticsCollector(statistics))
+    registry.register(_StatisticsCollector(statistics, fleet))
     try:
         encode, content_type = choose_encoder(accept)
     except (TypeError, ValueError):  # a version that is no number

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 
 from service.runtime import runtime
+from service.storage.fleet import read_fleet
 from service.storage.statistics import read_statistics
 from service.web.exposition import render
 from service.web.schemas import StatisticsSchema
@@ -25,7 +26,8 @@ def get_metrics() -> ResponseReturnValue:
     """Return exact figures from one snapshot."""
     statistics = runtime().read(read_statistics)
     if _prefers_exposition(request.accept_mimetypes):
-        body, content_type = render(statistics, request.headers.get("Accept", ""))
+        fleet = runtime().read(read_fleet)
+        body, content_type = render(statistics, fleet, request.headers.get("Accept", ""))
         return Response(body, content_type=content_type)
     figures: dict[str, object] = _statistics.dump(statistics)
     return figures

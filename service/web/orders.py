@@ -7,10 +7,13 @@ from flask.typing import ResponseReturnValue
 
 from service.accepting.keyed import DUPLICATE, KeyReused, is_valid_key
 from service.runtime import runtime
+from service.storage import order_changes
 from service.storage import orders as dao
+from service.storage.attempts import all_attempts
 from service.storage.models import OrderStatus
 from service.web.body import json_object
 from service.web.errors import ApiError
+from service.web.processing_schemas import AttemptSchema
 from service.web.schemas import (
     LARGEST_ID,
     FullOrderSchema,
@@ -25,6 +28,7 @@ blueprint = Blueprint("orders", __name__)
 
 _new_order = NewOrderSchema()
 _full_order = FullOrderSchema()
+_attempt = AttemptSchema()
 _list_query = ListQuerySchema()
 _view_query = ViewQuerySchema()
 
@@ -51,10 +55,7 @@ def create_order() -> ResponseReturnValue:
 def get_order(order_id: str) -> ResponseReturnValue:
     """Return an order's status, or the whole order with `?view=full`."""
     view = _view_query.load(request.args)["view"] if request.query_string else "status"
-    number = parse_integer(order_id, LARGEST_ID)
-    if number is None:
-        raise _not_found()
-    g.order_id = number
+    number = _number(order_id)
     if view == "full":
         row = runtime().read(lambda connection: dao.get_order(connection, number))
         if row is None:
@@ -78,6 +79,37 @@ def list_orders() -> ResponseReturnValue:
     page = rows[:limit]
     following = encode_cursor(page[-1].id) if len(rows) > limit else None
     return {"orders": _full_order.dump(page, many=True), "next": following}
+
+
+@blueprint.get("/orders/<order_id>/attempts")
+def list_attempts(order_id: str) -> ResponseReturnValue:
+    """Return the attempts at an order, oldest first."""
+    number = _number(order_id)
+    row = runtime().read(lambda connection: dao.get_order(connection, number))
+    if row is None:
+        raise _not_found()
+    attempts = runtime().read(lambda connection: all_attempts(connection, row))
+    return {"attempts": _attempt.dump(attempts, many=True)}
+
+
+@blueprint.post("/orders/<order_id>/cancel")
+def cancel_order(order_id: str) -> ResponseReturnValue:
+    """Cancel an order on which nobody works yet."""
+    number = _number(order_id)
+    status = runtime().write(lambda connection: order_changes.cancel_one(connection, number))
+    if status is None:
+        raise _not_found()
+    if status is not OrderStatus.CANCELLED:
+        raise ApiError(409, f"The order is {status.value}; only a Pending one can be cancelled.")
+    return {"order_id": number, "status": status.value}
+
+
+def _number(order_id: str) -> int:
+    number = parse_integer(order_id, LARGEST_ID)
+    if number is None:
+        raise _not_found()
+    g.order_id = number
+    return number
 
 
 def _idempotency_key() -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -166,6 +167,11 @@ class ViewQuerySchema(QuerySchema):
     view = fields.String(load_default="status", validate=validate.OneOf(["status", "full"]))
 
 
+def format_optional(moment: datetime | None) -> str | None:
+    """Format a moment that there may be none of."""
+    return None if moment is None else format_moment(moment)
+
+
 class FullOrderSchema(Schema):
     """A whole order, from a row of `service.storage.orders`."""
 
@@ -177,6 +183,7 @@ class FullOrderSchema(Schema):
     attempts = fields.Raw()
     created_at = fields.Function(lambda row: format_moment(row.created_at))
     updated_at = fields.Function(lambda row: format_moment(row.updated_at))
+    next_attempt_at = fields.Function(lambda row: format_optional(row.next_attempt_at))
     processing_time_seconds = fields.Function(
         lambda row: (
             None
@@ -195,4 +202,5 @@ class StatisticsSchema(Schema):
     processing_orders = fields.Raw(attribute="processing")
     completed_orders = fields.Raw(attribute="completed")
     failed_orders = fields.Raw(attribute="failed")
+    cancelled_orders = fields.Raw(attribute="cancelled")
     avg_processing_time_seconds = fields.Raw(attribute="average_processing_seconds")

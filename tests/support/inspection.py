@@ -11,9 +11,18 @@ from typing import TypeVar
 from sqlalchemy import Connection, delete, insert, select, text, update
 
 from service.storage import orders
-from service.storage.models import IdempotencyKey, Order, OrderTotals
+from service.storage.models import (
+    IdempotencyKey,
+    Operation,
+    Order,
+    OrderAttempt,
+    OrderTotals,
+    ProcessingState,
+    ProcessorRow,
+)
 from service.storage.moments import utcnow
 from service.storage.statistics import Statistics, read_statistics
+from service.storage.totals import COUNTS
 from tests.support.databases import open_database
 from tests.support.polling import wait_until
 
@@ -32,8 +41,9 @@ class Store:
 
     def empty(self) -> None:
         """Remove all orders, and set the totals to zero."""
-        zeros = {"completed": 0, "failed": 0, "processing_microseconds": 0}
-        statements = [delete(Order), delete(IdempotencyKey), update(OrderTotals).values(zeros)]
+        zeros = dict.fromkeys(COUNTS, 0)
+        tables = (Order, IdempotencyKey, OrderAttempt, Operation, ProcessingState, ProcessorRow)
+        statements = [*map(delete, tables), update(OrderTotals).values(zeros)]
 
         def work(connection: Connection) -> None:
             for statement in statements:
@@ -49,6 +59,7 @@ class Store:
             "total_amount": Decimal(1),
             "attempts": 0,
             "fence": 0,
+            "key_version": 0,
         }
         now = {name: utcnow() for name in ("available_at", "created_at", "updated_at")}
         statement = insert(Order).values(**now)

@@ -6,10 +6,16 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, select, update
 
-from service.storage.claims import Claim, ClaimedBatch, ClaimKey, claim_orders
+from service.storage.claims import Claim, ClaimedBatch, ClaimKey, LeaseRule, claim_orders
 from service.storage.models import Order
-from service.storage.results import Result, Verdict, record_results
+from service.storage.order_changes import find_row
+from service.storage.recording import record_results
+from service.storage.results import Result, Verdict
+from service.storage.waiting import come_back, find_due
 from tests.support.inspection import Store
+
+# Leases end by the clock, and may last for an hour.
+TRUSTING = LeaseRule(trusted=True, longest=3600)
 
 
 def claim_batch(
@@ -20,6 +26,7 @@ def claim_batch(
     lease_seconds: float = 60,
     max_attempts: int = 5,
     idle: bool = True,
+    rule: LeaseRule = TRUSTING,
 ) -> ClaimedBatch:
     """Claim the oldest pending orders, and tell all that comes of it."""
     return store.run(
@@ -30,6 +37,7 @@ def claim_batch(
             lease_seconds=lease_seconds,
             max_attempts=max_attempts,
             idle=idle,
+            rule=rule,
         )
     )
 
@@ -45,7 +53,7 @@ def record_held(store: Store, results: list[Result], slot: int = 0) -> set[Claim
     """Record the ends of attempts; return the keys of those that counted."""
 
     def work(connection: Connection) -> set[ClaimKey]:
-        return record_results(connection, results, slot)
+        return set(record_results(connection, results, slot))
 
     return store.run(work)
 
@@ -59,11 +67,26 @@ def pass_time(store: Store, seconds: float) -> None:
     """Make ends of leases and of delays come that much earlier, as if the time had passed."""
 
     def work(connection: Connection) -> None:
-        for row_id, moment in connection.execute(select(Order.id, Order.available_at)).all():
-            earlier = moment - timedelta(seconds=seconds)
-            connection.execute(update(Order).where(Order.id == row_id).values(available_at=earlier))
+        columns = Order.available_at, Order.next_attempt_at
+        by = timedelta(seconds=seconds)
+        for row_id, available, waits in connection.execute(select(Order.id, *columns)).all():
+            earlier = {"next_attempt_at": waits - by} if waits else {"available_at": available - by}
+            connection.execute(update(Order).where(Order.id == row_id).values(**earlier))
 
     store.run(work)
+
+
+def promote_due(store: Store, limit: int = 500) -> int:
+    """Make the waiting orders that are due claimable; return how many."""
+    found = store.run(lambda connection: find_due(connection, limit))
+    return store.run(lambda connection: come_back(connection, found, slot=2)) if found else 0
+
+
+def row_of(store: Store, order_id: int) -> int:
+    """Return the `id` of an order's row."""
+    row = store.run(lambda connection: find_row(connection, order_id))
+    assert row is not None
+    return row
 
 
 def fill(store: Store, *, pending: int, processing: int, completed: int, failed: int) -> None:

@@ -102,7 +102,10 @@ def test_an_order_that_kills_its_process_fails_and_takes_no_other_with_it(
     others = set(range(2, 32))
     store.add_orders([1], user_id=Behaviour.KILLS)
     store.add_orders(sorted(others))
-    environment = calls.environment | {"PROCESSOR_LEASE_SECONDS": 1, "PROCESSOR_MAX_ATTEMPTS": 3}
+    environment = calls.environment | {
+        "PROCESSOR_LEASE_SECONDS": 1,
+        "PROCESSOR_RETRY_DELAYS": "1s,1s",
+    }
     with Server(tmp_path, url, **environment) as server:
         server.start()
         store.wait_finished(SECONDS)

@@ -12,20 +12,20 @@ from sqlalchemy import select
 from service.processing.handlers import OrderRejected, OrderTask
 from service.runtime import runtime
 from service.storage.models import Order
-from service.storage.orders import retry_failed
+from service.storage.order_changes import retry
 from tests.support.databases import ONLY_MYSQL, ONLY_SQLITE, order_body
 from tests.support.inspection import Store
 from tests.support.mysql_server import MySQLServer
 from tests.support.polling import wait_until
 from tests.support.processors import SECONDS, Held, processing
-from tests.support.states import pass_time
+from tests.support.states import pass_time, row_of
 
 
 def delay_of(store: Store, order_id: int) -> float:
-    """Return how long after its last change the order may be claimed."""
-    query = select(Order.available_at, Order.updated_at).where(Order.order_id == order_id)
-    available_at, updated_at = store.run(lambda connection: connection.execute(query).one())
-    seconds: float = (available_at - updated_at).total_seconds()
+    """Return how long after its last change the order's next attempt is due."""
+    query = select(Order.next_attempt_at, Order.updated_at).where(Order.order_id == order_id)
+    next_attempt_at, updated_at = store.run(lambda connection: connection.execute(query).one())
+    seconds: float = (next_attempt_at - updated_at).total_seconds()
     return seconds
 
 
@@ -37,9 +37,7 @@ def wait_for_log(caplog: pytest.LogCaptureFixture, text: str) -> None:
     wait_until(lambda: text in caplog.text, SECONDS, f"{text} in the log")
 
 
-def test_a_handler_that_raises_is_called_again_after_1_2_and_4_seconds(
-    store: Store, url: str
-) -> None:
+def test_a_handler_that_raises_is_called_again_after_the_delays(store: Store, url: str) -> None:
     """The time passes in the database, where all of it is counted."""
     attempts = []
 
@@ -48,13 +46,15 @@ def test_a_handler_that_raises_is_called_again_after_1_2_and_4_seconds(
         raise RuntimeError(f"attempt {task.attempt} went wrong")
 
     store.add_orders([1])
-    with processing(url, handler, processor_max_attempts=4) as processor:
-        for attempt, seconds in enumerate((1, 2, 4), 1):
+    with processing(
+        url, handler, poll_seconds=0.05, processor_retry_delays=(1.0, 5.0, 30.0)
+    ) as processor:
+        for attempt, seconds in enumerate((1, 5, 30), 1):
             error = f"RuntimeError: attempt {attempt} went wrong"
             wait_for_error(store, 1, error)
             delay = delay_of(store, 1)
-            # Of each delay half is fixed, and half is random. SQLite's clock has milliseconds.
-            assert seconds / 2 - 0.002 <= delay <= seconds + 0.002
+            # Jittered by a fifth. SQLite's clock has milliseconds.
+            assert seconds * 0.8 - 0.002 <= delay <= seconds * 1.2 + 0.002
             assert store.statuses() == {1: "Pending"}
             pass_time(store, delay)
             processor.wake()
@@ -92,10 +92,11 @@ def test_a_failed_order_is_completed_by_a_retry_once_the_handler_is_mended(
             raise RuntimeError("not mended yet")
 
     store.add_orders([1])
-    with processing(url, handler, processor_max_attempts=1) as processor:
+    with processing(url, handler, processor_retry_delays=()) as processor:
         wait_until(lambda: store.statuses() == {1: "Failed"}, SECONDS, "the failure")
         mended.set()
-        assert store.run(lambda connection: retry_failed(connection, 1))
+        row = row_of(store, 1)
+        assert store.run(lambda its: retry(its, [row])).changed
         processor.wake()
         wait_until(lambda: store.statuses() == {1: "Completed"}, SECONDS, "the completion")
     assert (store.statistics().completed, store.statistics().failed) == (1, 0)
@@ -144,7 +145,7 @@ def test_a_handler_that_hangs_is_given_up_and_the_others_go_on(store: Store, url
 
     store.add_orders([1, 2, 3])
     with processing(
-        url, handler, processor_max_attempts=2, processor_handler_timeout_seconds=0.3
+        url, handler, processor_retry_delays=(1.0,), processor_handler_timeout_seconds=0.3
     ) as processor:
         wait_until(lambda: store.order(1).last_error, SECONDS, "the end of the first attempt")
         pass_time(store, 60)

@@ -38,7 +38,7 @@ def test_a_server_whose_handlers_all_hang_is_started_anew(tmp_path: Path, sqlite
     settings = Calls(tmp_path).environment | {
         "PROCESSOR_THREADS": 2,
         "PROCESSOR_HANDLER_TIMEOUT_SECONDS": 0.5,
-        "PROCESSOR_MAX_ATTEMPTS": 1,
+        "PROCESSOR_RETRY_DELAYS": "none",
     }
     with Server(tmp_path, sqlite_url, **settings) as server, open_store(sqlite_url) as store:
         server.start()

@@ -22,7 +22,10 @@ from tests.support.databases import settings_for
 from tests.support.inspection import open_store
 from tests.support.service_process import Process
 
-TABLES = {"orders", "order_totals", "idempotency_keys", "alembic_version"}
+TABLES = {
+    *("orders", "order_totals", "order_attempts", "idempotency_keys", "operations"),
+    *("processing_state", "processors", "alembic_version"),
+}
 
 
 @pytest.fixture

@@ -3,40 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import product
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, make_url, text
 
-from service.storage import orders
-from service.storage.claims import Claim, claim_orders, has_claimable, renew_leases
+from service.storage import archive, operations, orders
+from service.storage.claims import Claim, claim_orders
 from service.storage.completions import complete_all, complete_one
-from service.storage.idempotency_keys import NewKey, get_keys, insert_keys
+from service.storage.idempotency_keys import NewKey, find_old_keys, get_keys, insert_keys
+from service.storage.leases import renew_leases
 from service.storage.models import OrderStatus
-from service.storage.results import Result, Verdict, record_results
+from service.storage.look import look
+from service.storage.order_changes import cancel, cancel_one, retry
+from service.storage.recording import record_results
+from service.storage.results import Result, Verdict
 from service.storage.statistics import read_statistics
+from service.storage.waiting import come_back, find_due
 from tests.support.databases import migrate
 from tests.support.inspection import Store, open_store
 from tests.support.mysql_server import MySQLServer
 from tests.support.plans import PRIMARY, SCAN, MySQLPlans, SQLitePlans
 from tests.support.statements import statements
+from tests.support.states import TRUSTING
 
-OUTCOME, USER, ORDER_ID = "ix_orders_outcome", "ix_orders_user_id", "uq_orders_order_id"
-FINISHED, UNFINISHED = 20_000, 50
+CLAIMABLE, OUTCOME = "ix_orders_claimable", "ix_orders_outcome"
+USER, ORDER_ID = "ix_orders_user_id", "uq_orders_order_id"
+FINISHED, UNFINISHED, WAITING = 20_000, 50, 5_000
 # The oldest orders are one client's, and failed: whoever looks for them among all orders, newest
 # first, passes the others.
 OLDEST, OLD_CLIENT = 100, 7
 # Rows, and steps of which each row takes several: to pass the finished orders costs far more.
 MOST = {"mysql": 5 * OLDEST, "sqlite": FINISHED}
+FIRST_WAITING = FINISHED + UNFINISHED + 1
 KEY = b"k" * 32
+MOMENT = datetime(2026, 1, 2)  # noqa: DTZ001 - naive UTC
 FILL = """
 INSERT INTO orders (order_id, user_id, item_ids, total_amount, outcome, available_at, attempts,
-                    fence, processing_microseconds, created_at, updated_at)
+                    fence, processing_microseconds, created_at, updated_at, next_attempt_at)
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :stored)
 SELECT n, CASE WHEN n <= :oldest THEN :old ELSE 1000 + n % 1000 END, '[1, 2, 3]', 100,
        CASE WHEN n <= :oldest THEN 'Failed' WHEN n <= :finished THEN 'Completed' END,
-       :moment, 1, 1, 1000, :moment, :moment
+       :moment, 1, 1, 1000, :moment, :moment,
+       CASE WHEN n > :first_waiting THEN '2999-01-01 00:00:00.000000' END
 FROM numbers
 """
 Work = Callable[[Connection, list[Claim]], object]
@@ -44,7 +55,13 @@ Work = Callable[[Connection, list[Claim]], object]
 
 def claim(connection: Connection) -> list[Claim]:
     return claim_orders(
-        connection, owner="a", limit=4, lease_seconds=3600, max_attempts=5, idle=False
+        connection,
+        owner="a",
+        limit=5,
+        lease_seconds=3600,
+        max_attempts=5,
+        idle=False,
+        rule=TRUSTING,
     ).claims
 
 
@@ -63,17 +80,31 @@ def complete_held(connection: Connection, held: list[Claim]) -> None:
     complete_all(connection, [Result(one, Verdict.COMPLETE) for one in held], slot=0)
 
 
+def next_of_operation(connection: Connection, _held: list[Claim]) -> None:
+    filters = {"error_contains": "no"}
+    new = operations.NewOperation(operations.Action.RETRY, filters, "a test")
+    operations.count_matching(connection, new, after=0, end=FINISHED, limit=50)
+
+
 CASES: dict[str, tuple[Work, set[str]]] = {
-    "is there a claimable order": (lambda its, _: has_claimable(its), {OUTCOME}),
-    "claim": (lambda its, _: claim(its), {OUTCOME, PRIMARY}),
+    "look": (lambda its, _: look(its, TRUSTING), {CLAIMABLE}),
+    "claim": (lambda its, _: claim(its), {CLAIMABLE, PRIMARY}),
     "renew": (lambda its, held: renew_leases(its, held, 60), {PRIMARY}),
     "record each verdict": (record_each_verdict, {PRIMARY}),
     "complete one": (complete_first, {PRIMARY}),
     "complete all": (complete_held, {PRIMARY}),
     "statuses": (lambda its, _: orders.get_statuses(its, [1, 9000, 20_001]), {ORDER_ID}),
     "one order": (lambda its, _: orders.get_order(its, 9000), {ORDER_ID}),
-    "retry a failed one": (lambda its, _: orders.retry_failed(its, 1), {ORDER_ID}),
-    "figures": (lambda its, _: read_statistics(its), {OUTCOME}),
+    "retry failed ones": (lambda its, _: retry(its, [1, 2, 3]), {PRIMARY}),
+    "retry waiting ones": (lambda its, _: retry(its, [FIRST_WAITING]), {PRIMARY}),
+    "cancel some": (lambda its, _: cancel(its, [FIRST_WAITING, FIRST_WAITING + 1]), {PRIMARY}),
+    "cancel one": (lambda its, _: cancel_one(its, FIRST_WAITING), {ORDER_ID, PRIMARY}),
+    "what is due": (lambda its, _: find_due(its, 10), {CLAIMABLE}),
+    "come back": (lambda its, _: come_back(its, [FIRST_WAITING], slot=0), {PRIMARY}),
+    "an operation's next orders": (next_of_operation, {OUTCOME, PRIMARY}),
+    "old keys": (lambda its, _: find_old_keys(its, 30, 10), {"ix_idempotency_keys_created_at"}),
+    "what to archive": (lambda its, _: archive.next_rows(its, 50, MOMENT, 50), {PRIMARY}),
+    "figures": (lambda its, _: read_statistics(its), {CLAIMABLE}),
     "a repeated key": (lambda its, _: get_keys(its, [KEY]), {PRIMARY}),
 }
 
@@ -83,7 +114,8 @@ def fill(connection: Connection) -> None:
     if connection.dialect.name == "mysql":
         connection.execute(text("SET SESSION cte_max_recursion_depth = 1000000"))
     values = {
-        "stored": FINISHED + UNFINISHED,
+        "stored": FINISHED + UNFINISHED + WAITING,
+        "first_waiting": FINISHED + UNFINISHED,
         "finished": FINISHED,
         "oldest": OLDEST,
         "old": OLD_CLIENT,
@@ -160,7 +192,8 @@ def test_lists_go_by_their_index_whatever_is_asked_for(filled: Filled) -> None:
     for status, user, before in product(
         (None, *OrderStatus), (None, OLD_CLIENT), (None, FINISHED // 2)
     ):
-        index = USER if user else OUTCOME if status else PRIMARY
+        by_status = CLAIMABLE if status is OrderStatus.PROCESSING else OUTCOME
+        index = USER if user else by_status if status else PRIMARY
         found = filled.run(listing(status=status, user_id=user, before=before))
         assert found == ({index}, True), f"status {status}, user {user}, before {before}"
 
@@ -187,7 +220,13 @@ def test_old_statistics_lock_no_order_that_is_not_meant(
     def claim_and_complete(connection: Connection) -> list[set[str]]:
         with statements(mysql_store.database.engine) as sent:
             claimed = claim_orders(
-                connection, owner="a", limit=50, lease_seconds=60, max_attempts=5, idle=True
+                connection,
+                owner="a",
+                limit=50,
+                lease_seconds=60,
+                max_attempts=5,
+                idle=True,
+                rule=TRUSTING,
             ).claims
             complete_all(connection, [Result(each, Verdict.COMPLETE) for each in claimed], slot=0)
         return [plans.indexes(connection, one) for one in sent if one.verb != "EXPLAIN"]

@@ -15,13 +15,13 @@ from sqlalchemy import update
 
 from service.storage.models import Order
 from service.storage.moments import utcnow
-from service.storage.orders import retry_failed
+from service.storage.order_changes import retry
 from tests.support import states
 from tests.support.answers import json_of
 from tests.support.databases import ONLY_SQLITE, order_body
 from tests.support.inspection import Store
 
-STATUSES = ("Pending", "Processing", "Completed", "Failed")
+STATUSES = ("Pending", "Processing", "Completed", "Failed", "Cancelled")
 Samples = dict[tuple[str, str], float]
 
 
@@ -53,6 +53,7 @@ def test_no_orders(client: FlaskClient) -> None:
         "processing_orders": 0,
         "completed_orders": 0,
         "failed_orders": 0,
+        "cancelled_orders": 0,
         "avg_processing_time_seconds": 0,
     }
 
@@ -72,6 +73,7 @@ def test_each_order_counts_where_it_belongs(
         "processing_orders": processing,
         "completed_orders": completed,
         "failed_orders": failed,
+        "cancelled_orders": 0,
         "avg_processing_time_seconds": Decimal("0.1") if completed else 0,
     }
 
@@ -86,11 +88,12 @@ def test_both_forms_have_the_same_figures(client: FlaskClient, store: Store, acc
         "processing_orders": 3,
         "completed_orders": 5,
         "failed_orders": 2,
+        "cancelled_orders": 0,
         "avg_processing_time_seconds": Decimal("0.3"),
     }
     samples = exposition(client, accept)
     found = {status: samples["order_service_orders", status] for status in STATUSES}
-    assert found == {"Pending": 4, "Processing": 3, "Completed": 5, "Failed": 2}
+    assert found == {"Pending": 4, "Processing": 3, "Completed": 5, "Failed": 2, "Cancelled": 0}
     assert samples["order_service_total_orders", ""] == 14
     assert samples["order_service_avg_processing_time_seconds", ""] == pytest.approx(0.3)
     assert samples["order_service_processing_seconds_sum", ""] == pytest.approx(1.5)
@@ -109,7 +112,8 @@ def test_an_accepted_order_counts_at_once(client: FlaskClient) -> None:
 @ONLY_SQLITE
 def test_a_retried_order_is_pending_and_not_failed(client: FlaskClient, store: Store) -> None:
     states.fill(store, pending=0, processing=0, completed=1, failed=2)
-    assert store.run(lambda connection: retry_failed(connection, 2))
+    row = states.row_of(store, 2)
+    assert store.run(lambda its: retry(its, [row])).changed
     found = figures(client)
     assert (found["total_orders"], found["pending_orders"], found["failed_orders"]) == (3, 1, 1)
 
@@ -129,19 +133,19 @@ def test_the_time_series_do_not_grow_with_orders_or_paths(client: FlaskClient) -
     assert series(visit(2)) == series(visit(3))
 
 
-def test_the_queues_age_is_that_of_the_oldest_pending_order(
+def test_the_queues_age_is_since_when_the_longest_due_order_is_due(
     client: FlaskClient, store: Store
 ) -> None:
     def age() -> float:
         return exposition(client)["order_service_queue_age_seconds", ""]
 
-    def came(order_id: int, hours_ago: int) -> None:
+    def due(order_id: int, hours_ago: int) -> None:
         order = update(Order).where(Order.order_id == order_id)
-        earlier = order.values(created_at=utcnow(-3600.0 * hours_ago))
-        store.run(lambda connection: connection.execute(earlier))
+        times = {"created_at": utcnow(-36000.0), "available_at": utcnow(-3600.0 * hours_ago)}
+        store.run(lambda connection: connection.execute(order.values(**times)))
 
     assert age() == 0
     states.fill(store, pending=2, processing=1, completed=1, failed=0)
     for order_id, hours_ago in {1: 9, 2: 8, 3: 3, 4: 1}.items():
-        came(order_id, hours_ago)
+        due(order_id, hours_ago)
     assert 3 * 3600 <= age() < 4 * 3600

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import logging.config
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,19 +18,32 @@ from service.telemetry import request_id
 from service.telemetry.logs import ReadableFormatter, logging_config
 
 SECRET = "hunter2hunter2"
-Logged = Callable[[Settings], io.StringIO]
+
+
+class Written:
+    """What was written to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+
+    def getvalue(self) -> str:
+        return self._path.read_text()
+
+
+Logged = Callable[[Settings], Written]
 
 
 @pytest.fixture
-def logged() -> Iterator[Logged]:
+def logged(tmp_path: Path) -> Iterator[Logged]:
     """Set logging up as the settings say, and give the stream that the lines go to."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
 
-    def configure(settings: Settings) -> io.StringIO:
-        stream = io.StringIO()
+    def configure(settings: Settings) -> Written:
+        stream = Written(tmp_path / "log")
         config = copy.deepcopy(logging_config(settings))
-        config["handlers"]["stderr"]["stream"] = stream
+        config["handlers"]["stderr"]["descriptor"] = stream.descriptor
         logging.config.dictConfig(config)
         return stream
 
@@ -42,7 +56,7 @@ def production() -> Settings:
     return Settings(app_env="production", auth_password=SECRET, release="1.2.3")
 
 
-def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+def lines(stream: Written) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 

@@ -1,0 +1,61 @@
+"""`flask orders archive`: finished orders out of the tables, into compressed files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+from flask.cli import with_appcontext
+
+from service.archive import ArchiveError, Archiver
+from service.commands.output import as_json, explain_failures, print_json
+from service.config import DELAY_UNITS
+from service.runtime import runtime
+
+
+class AgeType(click.ParamType[float]):
+    """A time like `90d`, in seconds."""
+
+    name = "age"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds."""
+        found = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no age; expected one like 90d, 12h or 30m", param, ctx)
+        return float(found[1]) * DELAY_UNITS[found[2]]
+
+
+@click.command("archive")
+@click.option("--older-than", type=AgeType(), required=True, help="Finished so long ago: 90d.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    required=True,
+    help="The folder of the files.",
+)
+@as_json
+@with_appcontext
+@explain_failures
+def archive_orders(older_than: float, folder: Path, as_json: bool) -> None:
+    """Move finished orders to compressed JSON Lines in FOLDER, each file with a checksum.
+
+    It can be interrupted, and repeated. The metrics keep counting the orders.
+    """
+    archiver = Archiver(runtime().database, folder)
+    total = 0
+    try:
+        for file, orders in archiver.run(older_than):
+            total += orders
+            if not as_json:
+                click.echo(f"{orders} orders in {file.name}")
+    except ArchiveError as problem:
+        raise click.ClickException(str(problem)) from None
+    if as_json:
+        print_json({"archived": total, "folder": str(folder)})
+    else:
+        click.echo(f"{total} orders archived.")

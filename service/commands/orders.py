@@ -1,0 +1,129 @@
+"""`flask orders list`, `show` and `stats`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+from marshmallow import ValidationError
+
+from service.commands.output import MOMENT, as_json, explain_failures, print_json, print_table
+from service.runtime import runtime
+from service.storage import orders as dao
+from service.storage.attempts import all_attempts
+from service.storage.fleet import read_fleet
+from service.storage.models import OrderStatus
+from service.storage.moments import parse_moment
+from service.storage.statistics import read_statistics
+from service.web.processing_schemas import AttemptSchema, ProcessingSchema
+from service.web.schemas import (
+    LARGEST_ID,
+    LARGEST_LIMIT,
+    Cursor,
+    FullOrderSchema,
+    StatisticsSchema,
+    encode_cursor,
+)
+
+orders_cli = AppGroup("orders", help="Look at orders, put failed ones back, cancel, archive.")
+_COLUMNS = ("order_id", "user_id", "status", "attempts", "total_amount", "created_at", "last_error")
+_ATTEMPT_COLUMNS = ("attempt", "started_at", "ended_at", "result", "error", "worker")
+
+
+@orders_cli.command("list")
+@click.option("--status", type=click.Choice([status.value for status in OrderStatus]))
+@click.option("--user", "--user-id", "user_id", type=click.IntRange(1, LARGEST_ID))
+@click.option("--from", "created_from", type=MOMENT, help="Accepted at or after this moment.")
+@click.option("--to", "created_to", type=MOMENT, help="Accepted before this moment.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--after", help="Go on after an earlier list; it printed this.")
+@as_json
+@explain_failures
+def list_orders(limit: int, after: str | None, as_json: bool, **filters: Any) -> None:
+    """List orders, newest first."""
+    query = {name: value for name, value in filters.items() if value is not None}
+    if "status" in query:
+        query["status"] = OrderStatus(query["status"])
+    for name in {"created_from", "created_to"} & set(query):
+        query[name] = parse_moment(query[name])
+    if after is not None:
+        query["before"] = _cursor(after)
+    rows = list(_read_pages(limit + 1, query))
+    page = FullOrderSchema().dump(rows[:limit], many=True)
+    following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    if as_json:
+        print_json(page)
+    else:
+        print_table(_COLUMNS, [[order[column] for column in _COLUMNS] for order in page])
+    if following:
+        click.echo(f"There are more: --after {following}", err=True)
+
+
+def _cursor(text: str) -> int:
+    try:
+        row_id: int = Cursor().deserialize(text)
+    except ValidationError:
+        raise click.BadParameter("not what an earlier list printed", param_hint="--after") from None
+    return row_id
+
+
+def _read_pages(limit: int, query: dict[str, Any]) -> Iterator[Any]:
+    left, following = limit, dict(query)
+    while left > 0:
+        size = min(left, LARGEST_LIMIT)
+        rows = runtime().database.statement(
+            lambda connection: dao.list_orders(connection, limit=size, **following)  # noqa: B023
+        )
+        yield from rows
+        if len(rows) < size:
+            return
+        left -= size
+        following["before"] = rows[-1].id
+
+
+@orders_cli.command("show")
+@click.argument("order_id", type=click.IntRange(1, LARGEST_ID))
+@as_json
+@explain_failures
+def show_order(order_id: int, as_json: bool) -> None:
+    """Show one order, and the attempts at it."""
+    database = runtime().database
+    row = database.statement(lambda connection: dao.get_order(connection, order_id))
+    if row is None:
+        raise click.ClickException(f"there is no order {order_id}")
+    order = FullOrderSchema().dump(row)
+    found = database.statement(lambda connection: all_attempts(connection, row))
+    attempts = AttemptSchema().dump(found, many=True)
+    if as_json:
+        print_json(order | {"attempt_list": attempts})
+        return
+    print_table(("field", "value"), order.items())
+    if attempts:
+        click.echo()
+        rows = [[attempt[column] for column in _ATTEMPT_COLUMNS] for attempt in attempts]
+        print_table(_ATTEMPT_COLUMNS, rows)
+
+
+@orders_cli.command("stats")
+@as_json
+@explain_failures
+def show_statistics(as_json: bool) -> None:
+    """Count the orders by status, and say what the processors do."""
+    database = runtime().database
+    statistics = database.statement(read_statistics)
+    fleet = database.statement(read_fleet)
+    processing = ProcessingSchema().dump(fleet.state)
+    figures = StatisticsSchema().dump(statistics) | {
+        "waiting_orders": statistics.waiting,
+        "queue_age_seconds": statistics.oldest_due_seconds,
+        "processors": fleet.processors,
+        "running_operations": fleet.running_operations,
+        "paused": processing["paused"],
+        "receiver": processing["receiver"]["state"],
+    }
+    if as_json:
+        print_json(figures)
+    else:
+        print_table(("figure", "value"), figures.items())

@@ -1,0 +1,89 @@
+"""What the commands print, and how they explain failures."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from flask import current_app
+
+from service.storage.failures import describe, is_permanent, is_unavailable
+from service.storage.moments import parse_moment
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+class MomentType(click.ParamType[str]):
+    """RFC 3339 text, kept as it is."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the text."""
+        try:
+            parse_moment(str(value))
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
+        return str(value)
+
+
+MOMENT = MomentType()
+
+
+def explain_failures(command: Callable[P, T]) -> Callable[P, T]:
+    """Turn a database that does not answer, or refuses, into one line instead of a traceback."""
+
+    @wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except Exception as error:
+            if is_permanent(error):
+                raise click.ClickException(
+                    f"the database refuses this ({describe(error)}); check that"
+                    " `flask db upgrade` has run"
+                ) from None
+            if not is_unavailable(error):
+                raise
+            raise click.ClickException(
+                f"the database does not answer ({describe(error)}); check DATABASE_URL, and that"
+                " `flask db upgrade` has run"
+            ) from None
+
+    return wrapper
+
+
+def operator() -> str:
+    """Return who calls the command, for what is recorded of it."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in a container
+        name = str(os.getuid())
+    return f"command line: {name}"
+
+
+def print_json(value: Any) -> None:
+    """Print one line of JSON."""
+    click.echo(current_app.json.dumps(value))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table, in which nothing that was stored is obeyed by a terminal."""
+    lines = [list(columns), *([plain(value) for value in row] for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    for line in lines:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def plain(value: object) -> str:
+    """Return the value as text of printable characters."""
+    text = "-" if value is None else " ".join(str(value).split())
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -1,0 +1,50 @@
+"""`flask process-orders`: a processor without a web server, but for what watches it."""
+
+from __future__ import annotations
+
+import logging.config
+import signal
+import sys
+import threading
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from service.config import ConfigError
+from service.runtime import runtime
+from service.telemetry.logs import logging_config
+from service.web.monitoring import MonitoringServer
+
+
+@click.command("process-orders")
+@with_appcontext
+def process_orders() -> None:
+    """Process orders without a web server, until SIGTERM or Ctrl-C.
+
+    With METRICS_PORT it answers /healthz, /readyz and /metrics there.
+    """
+    current = runtime()
+    logging.config.dictConfig(logging_config(current.settings))
+    stop = threading.Event()
+    broken = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def give_up() -> None:
+        broken.set()
+        stop.set()
+
+    if not current.settings.processor_threads:
+        raise click.ClickException("PROCESSOR_THREADS is 0; expected at least 1 to process orders")
+    try:
+        server = MonitoringServer.start(current_app, current.settings.metrics_port)
+        current.start_processor(on_broken=give_up)
+    except ConfigError as problem:
+        raise click.ClickException(str(problem)) from None
+    stop.wait()
+    current.stop_processor()
+    if server is not None:
+        server.stop()
+    if broken.is_set():
+        sys.exit(1)

@@ -1,0 +1,66 @@
+"""What becomes of orders that met a receiver which is away. Decided in the database, for all.
+
+The receiver's absence costs no attempt: such an order is put aside until after the next try, so
+that another order makes that one, and nothing is claimed before. An order that meets it again while
+others succeed is alone with it, and its attempt has failed as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from service.storage.attempts import met_receiver_away
+from service.storage.receiver import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    leave_alone_longer,
+    lock_state,
+    set_away,
+)
+from service.storage.results import Absence, Result, Verdict
+
+# Seconds that an order stays aside longer than the receiver is left alone.
+ASIDE_LONGER = 1.0
+
+
+def judge(connection: Connection, results: Sequence[Result]) -> list[Result]:
+    """Return what becomes of each of these results, all of which have an `absence`.
+
+    The first sign of an absence, and a try that failed, set until when the receiver is left alone.
+    Needs a transaction, in which the orders are locked already.
+    """
+    state = lock_state(connection)
+    away = state.away_since is not None
+    known = met_receiver_away(connection, [one.claim.id for one in results])
+    absences = [(one, one.absence) for one in results if one.absence]
+    pause = max(absence.retry_after for _, absence in absences)
+    if away and any(one.probe for one in results):
+        grown = min(LONGEST_PAUSE, 2.0 * (state.away_seconds or FIRST_PAUSE))
+        pause = max(pause, grown)
+        set_away(connection, pause, first=False)
+    elif away:
+        leave_alone_longer(connection, pause)
+    elif not all(absence.others_succeed for _, absence in absences):
+        pause = max(pause, FIRST_PAUSE)
+        set_away(connection, pause, first=True)
+    pause = max(pause, FIRST_PAUSE)
+    return [
+        _fail(one, absence)
+        if one.claim.id in known and not away
+        else _put_aside(one, pause, known=one.claim.id in known)
+        for one, absence in absences
+    ]
+
+
+def _fail(result: Result, absence: Absence) -> Result:
+    delay = max(absence.delay, absence.retry_after)
+    return replace(result, verdict=absence.verdict, delay=delay)
+
+
+def _put_aside(result: Result, pause: float, *, known: bool) -> Result:
+    # That it met it is kept once: an absence of days must not fill the table.
+    seconds = 0.0 if known else result.seconds
+    return replace(result, verdict=Verdict.PUT_ASIDE, delay=pause + ASIDE_LONGER, seconds=seconds)

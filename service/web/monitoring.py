@@ -1,0 +1,67 @@
+"""What a processor without a web server answers, for those who watch it: `/healthz`, `/readyz` and
+`/metrics`, and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from service.config import ConfigError
+
+PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+# Who scrapes it runs elsewhere: in another container, or on another host.
+ADDRESS = "0.0.0.0"  # noqa: S104
+# Seconds that a client may be silent.
+CLIENT_TIMEOUT = 10
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = CLIENT_TIMEOUT
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - Werkzeug's name
+        """Keep quiet: the service logs its requests itself."""
+
+
+class MonitoringServer:
+    """Werkzeug's server, in a thread, for the few requests of a watchdog and a scraper."""
+
+    def __init__(self, server: BaseWSGIServer) -> None:
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, name="monitoring", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def start(cls, app: Flask, port: int | None) -> MonitoringServer | None:
+        """Serve the application's monitoring paths on this port; nothing to do for None.
+
+        Raises:
+            ConfigError: the port cannot be used.
+        """
+        if port is None:
+            return None
+
+        def only_monitoring(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            if environ["PATH_INFO"] not in PATHS:
+                # Authentication comes first there, as everywhere.
+                environ["PATH_INFO"] = "/not-here"
+            return app(environ, start_response)
+
+        try:
+            server = make_server(
+                ADDRESS, port, only_monitoring, threaded=True, request_handler=_Handler
+            )
+        except (OSError, SystemExit):
+            raise ConfigError(
+                f"METRICS_PORT: {port} cannot be used; expected a port that is free"
+            ) from None
+        return cls(server)
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

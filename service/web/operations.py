@@ -1,0 +1,78 @@
+"""`/operations`: retries and cancellations of all orders that match a filter."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from service.runtime import runtime
+from service.storage import operations as dao
+from service.storage.operations import Action, NewOperation
+from service.web.auth import caller
+from service.web.body import json_object
+from service.web.errors import ApiError
+from service.web.processing_schemas import NewOperationSchema, OperationSchema, PageQuerySchema
+from service.web.schemas import LARGEST_ID, encode_cursor, parse_integer
+
+blueprint = Blueprint("operations", __name__)
+
+_new_operation = NewOperationSchema()
+_operation = OperationSchema()
+_page_query = PageQuerySchema()
+
+
+@blueprint.post("/operations")
+def create_operation() -> ResponseReturnValue:
+    """Begin an operation; it runs in the processors."""
+    asked = _new_operation.load(json_object())
+    new = NewOperation(Action(asked["action"]), asked["filter"], caller(), asked["new_key"])
+    number = runtime().write(lambda connection: dao.insert_operation(connection, new))
+    return _show(number), 202, {"Location": f"/operations/{number}"}
+
+
+@blueprint.get("/operations")
+def list_operations() -> ResponseReturnValue:
+    """Return a page of operations, newest first."""
+    query = _page_query.load(request.args)
+    limit = query.pop("limit")
+    rows = runtime().read(
+        lambda connection: dao.list_operations(connection, limit=limit + 1, **query)
+    )
+    page = rows[:limit]
+    following = encode_cursor(page[-1].id) if len(rows) > limit else None
+    return {"operations": _operation.dump(page, many=True), "next": following}
+
+
+@blueprint.get("/operations/<operation_id>")
+def get_operation(operation_id: str) -> ResponseReturnValue:
+    """Return an operation and its progress."""
+    return _show(_number(operation_id))
+
+
+@blueprint.post("/operations/<operation_id>/stop")
+def stop_operation(operation_id: str) -> ResponseReturnValue:
+    """Stop an operation where it is; what it has changed stays."""
+    number = _number(operation_id)
+    _show(number)
+    by = caller()
+    runtime().write(lambda connection: dao.stop_operation(connection, number, by))
+    return _show(number)
+
+
+def _number(text: str) -> int:
+    number = parse_integer(text, LARGEST_ID)
+    if number is None:
+        raise _not_found()
+    return number
+
+
+def _show(number: int) -> dict[str, object]:
+    row = runtime().read(lambda connection: dao.get_operation(connection, number))
+    if row is None:
+        raise _not_found()
+    answer: dict[str, object] = _operation.dump(row)
+    return answer
+
+
+def _not_found() -> ApiError:
+    return ApiError(404, "Operation not found")
