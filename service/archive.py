@@ -1,9 +1,9 @@
 """The archive: finished orders, moved from the tables to files.
 
 A file is written whole, with its checksum, before its orders are deleted, in the transaction that
-has them locked; until that is committed, `.pending` names the file. A run that was cut off in
-between left a file whose orders are still in the tables: the next run deletes those first. So no
-order is lost, and none is in two files.
+has them locked; until that is committed, `.pending` names the file. A run that was cut off left a
+file of which nobody knows whether that was: the next run looks whether its orders are still in the
+tables, and if they are, it drops the file. So no order is lost, and none is in two files.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Archiver:
         """Move the orders that were finished so many seconds ago; yield each file and its orders.
 
         Raises:
-            ArchiveError: another run uses the folder, or a file in it is damaged.
+            ArchiveError: the folder cannot be used, another run uses it, or a file is damaged.
         """
         with self._locked():
             self._finish_former_run()
@@ -106,8 +106,8 @@ class Archiver:
         file = self._pending_file()
         if file is not None and _checksum_of(file).exists():
             stored = {order["id"]: parse_moment(order["updated_at"]) for order in read(file)}
-            self._database.transaction(lambda connection: _delete_unchanged(connection, stored))
-            self._pending.unlink()
+            if self._database.transaction(lambda connection: _is_needed(connection, stored)):
+                self._pending.unlink()
         self._discard_pending()
 
     def _pending_file(self) -> Path | None:
@@ -144,20 +144,32 @@ def read(file: Path) -> list[dict[str, Any]]:
     """Return the orders of an archived file.
 
     Raises:
-        ArchiveError: it is damaged.
+        ArchiveError: it is damaged, or not there.
     """
-    data = file.read_bytes()
-    expected = _checksum_of(file).read_text().split()[0]
-    if hashlib.sha256(data).hexdigest() != expected:
+    try:
+        data = file.read_bytes()
+        checksum = _checksum_of(file).read_text()
+    except OSError as problem:
+        raise ArchiveError(f"cannot read {file} ({problem.strerror})") from None
+    if hashlib.sha256(data).hexdigest() != checksum.partition(" ")[0]:
         raise ArchiveError(f"{file} is damaged: its checksum is not that of {file.name}{CHECKSUM}")
     lines = gzip.decompress(data).splitlines()
     return [simplejson.loads(line, use_decimal=True) for line in lines]
 
 
-def _delete_unchanged(connection: Connection, stored: dict[int, datetime]) -> None:
-    unchanged = dao.find_unchanged(connection, stored)
+def _is_needed(connection: Connection, stored: dict[int, datetime]) -> bool:
+    """Return whether a file holds orders, by row and last change, that are nowhere else.
+
+    They were deleted all together, or none was. Some are there only after a restore to an earlier
+    moment: those that are as they were are deleted again.
+    """
+    there = dao.find_stored(connection, stored)
+    if len(there) == len(stored):
+        return False
+    unchanged = [row_id for row_id, changed in there.items() if changed == stored[row_id]]
     if unchanged:
         dao.delete_orders(connection, unchanged)
+    return True
 
 
 def _order(row: RowMapping, attempts: Sequence[RowMapping]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ WEBHOOK_HANDLER = "service.processing.handlers:webhook"
 HANDLER_ALIASES = {"simulate": DEFAULT_HANDLER, "webhook": WEBHOOK_HANDLER}
 # A rotation's end leaves the file in place, and nothing in it.
 MAY_BE_EMPTY = {"AUTH_PASSWORD_PREVIOUS", "WEBHOOK_SECRET_PREVIOUS"}
+FORMER = {"PROCESSOR_MAX_ATTEMPTS": "PROCESSOR_RETRY_DELAYS has one delay for each later attempt"}
 DEFAULT_RETRY_DELAYS = "1s,5s,30s,2m,10m,30m,2h,5h,10h,14h,20h,24h"
 PARSE = "parse"
 
@@ -207,6 +208,15 @@ class Settings:
         if settings.production:
             _check_production(settings, set(given))
         return settings
+
+
+def former_settings(environment: Mapping[str, str]) -> list[str]:
+    """Return a line for each variable that is set and that the service knows no more."""
+    return [
+        f"{name} is not used any more; {instead}"
+        for name, instead in FORMER.items()
+        if environment.get(name) or environment.get(f"{name}_FILE")
+    ]
 
 
 def settings_or_exit() -> Settings:

@@ -19,6 +19,7 @@ PORT = 5000
 _HOST_NUMBERS = {"blue": 10, "green": 11}
 NAMES = tuple(_HOST_NUMBERS)
 STOP_SECONDS = 90
+SERVICES = ("app", "worker")
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,8 @@ class Colour:
 
     def start(self, release: str) -> None:
         """Start the release here; what was left of another one goes."""
-        services = ["app"]
-        if "worker" in self.compose(release, "config", "--services").split():
-            services.append("worker")
+        wanted = self.compose(release, "config", "--services").split()
+        services = [name for name in SERVICES if name in wanted]
         self.compose(
             release, "up", "-d", "--no-deps", "--force-recreate", "--remove-orphans", *services
         )
@@ -77,13 +77,15 @@ class Colour:
         containers = self.containers()
         if not containers:
             return True
-        wanted = dict(
+        hashes = dict(
             line.split() for line in self.compose(release, "config", "--hash", "*").splitlines()
         )
-        return any(
-            wanted.get(one["com.docker.compose.service"]) != one["com.docker.compose.config-hash"]
+        runs = {
+            one["com.docker.compose.service"]: one["com.docker.compose.config-hash"]
             for one in containers
-        ) or secret_files.newer_than([one["id"] for one in containers])
+        }
+        wanted = {name: hashes[name] for name in SERVICES if name in hashes}
+        return runs != wanted or secret_files.newer_than([one["id"] for one in containers])
 
     def containers(self) -> list[dict[str, str]]:
         """Return the labels of this place's containers, with their `id`."""
@@ -114,6 +116,14 @@ class Colour:
                 return error.code, {}
         except (OSError, ValueError, http.client.HTTPException) as error:
             return 0, {"error": str(error)}
+
+    def worker_health(self) -> str:
+        """Return what its health check says of the worker here; empty where there is none."""
+        form = "{{with .State.Health}}{{.Status}}{{end}}"
+        for one in self.containers():
+            if one["com.docker.compose.service"] == "worker":
+                return run(["docker", "inspect", "--format", form, one["id"]]).strip()
+        return ""
 
     def secret(self, name: str) -> str:
         """Return a secret as the service here reads it."""

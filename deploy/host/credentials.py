@@ -25,7 +25,7 @@ LIBRARY = Path(__file__).resolve().parent
 PENDING = STATE / "rotation.json"
 ROLLOUT_SECONDS = 3600
 PASSWORD, PREVIOUS = "auth_password", "auth_password_previous"
-WEBHOOK = "webhook_secret"
+WEBHOOK, WEBHOOK_PREVIOUS = "webhook_secret", "webhook_secret_previous"
 
 
 def main() -> None:
@@ -164,6 +164,8 @@ def _show(given: argparse.Namespace) -> None:
     former = "is still accepted: end it with -e retire=api"
     say(f"  the former   {former if secret_files.text(PREVIOUS) else 'none is accepted'}")
     say(f"Webhook secret {secret(WEBHOOK)}")
+    if secret_files.text(WEBHOOK_PREVIOUS):
+        say("  the former   signs as well: to end it, remove webhook_secret_previous and deploy")
     say("MySQL          one password for each account")
     for account in database_accounts.ACCOUNTS:
         say(f"  {account:<12} {secret(f'{account}_password', secret_files.MYSQL_VOLUME)}")

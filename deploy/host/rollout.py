@@ -103,13 +103,15 @@ def _start(new: Colour, release: str, limits: Limits) -> None:
     deadline = time.monotonic() + limits.ready_seconds
     while True:
         status, answer = new.readiness()
-        if (status, answer.get("release")) == (200, release):
+        worker = new.worker_health()
+        if (status, answer.get("release")) == (200, release) and worker in ("", "healthy"):
             say(f"{new.name} is ready")
             return
         if time.monotonic() > deadline:
             raise CommandError(
                 f"{release} did not get ready within {limits.ready_seconds:g} s;"
                 f" /readyz answers {status}: {json.dumps(answer)}"
+                + (f"; its worker is {worker}" if worker else "")
             )
         time.sleep(0.3)
 

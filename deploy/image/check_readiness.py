@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 
-PORT = 5000
+# A processor without a web server answers on a port of its own.
+PORT = int(os.environ.get("METRICS_PORT") or 5000)
 TIMEOUT = 3
 
 

@@ -37,13 +37,15 @@ def own(name: str) -> str:
         )
 
 
-def make_webhook_secret() -> None:
-    """Take the secret of the user's webhook, or make one."""
+def make_webhook_secrets() -> None:
+    """Take the secret of the user's webhook, or make one; and take the former one, if any."""
     path = SERVICE / "webhook_secret"
     if brought := own(path.name):
         write(path, brought)
     else:
         keep_or_make(path)
+    former = SERVICE / "webhook_secret_previous"
+    write(former, own(former.name))
 
 
 def is_loopback(address: str) -> bool:
@@ -121,7 +123,10 @@ def main() -> None:
         database_secrets.make()
     if given.prepare_database:
         database_secrets.prepare_change()
-    make_webhook_secret()
+    # Whoever changes passwords alone brings none of the webhook's, which is no wish to end one.
+    databases = given.prepare_database or given.commit_database
+    if not (databases or given.change_api or given.retire_api):
+        make_webhook_secrets()
     if given.change_api:
         change_api_password()
     if given.retire_api:

@@ -12,8 +12,7 @@ _GRANTS = {
     "migrator": (
         f"SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES ON `{DATABASE}`.*",
     ),
-    # The service deletes nothing.
-    "service": (f"SELECT, INSERT, UPDATE ON `{DATABASE}`.*",),
+    "service": (f"SELECT, INSERT, UPDATE, DELETE ON `{DATABASE}`.*",),
     "backup": (
         f"SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON `{DATABASE}`.*",
         "RELOAD, REPLICATION CLIENT, REPLICATION SLAVE ON *.*",

@@ -23,7 +23,7 @@ class AgeType(click.ParamType[float]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the seconds."""
-        found = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
+        found = re.fullmatch(r"([0-9]{1,5})([smhd])", str(value))
         if found is None:
             self.fail(f"{value!r} is no age; expected one like 90d, 12h or 30m", param, ctx)
         return float(found[1]) * DELAY_UNITS[found[2]]
@@ -34,7 +34,7 @@ class AgeType(click.ParamType[float]):
 @click.option(
     "--to",
     "folder",
-    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    type=click.Path(path_type=Path),
     required=True,
     help="The folder of the files.",
 )
@@ -55,6 +55,10 @@ def archive_orders(older_than: float, folder: Path, as_json: bool) -> None:
                 click.echo(f"{orders} orders in {file.name}")
     except ArchiveError as problem:
         raise click.ClickException(str(problem)) from None
+    except OSError as problem:  # the disk is full, say
+        raise click.ClickException(
+            f"cannot write to {problem.filename or folder} ({problem.strerror})"
+        ) from None
     if as_json:
         print_json({"archived": total, "folder": str(folder)})
     else:

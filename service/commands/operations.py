@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from service.commands.output import (
     MOMENT,
+    TextType,
     as_json,
     explain_failures,
     operator,
@@ -24,7 +25,7 @@ from service.storage import order_changes
 from service.storage.fleet import read_fleet
 from service.storage.operations import STATUSES, Action, NewOperation, OperationState
 from service.storage.order_changes import Change
-from service.web.processing_schemas import OperationSchema
+from service.web.processing_schemas import LONGEST_ERROR_PART, OperationSchema
 from service.web.schemas import LARGEST_ID
 
 # Rows that one statement of a count looks at, and seconds between two looks at the progress.
@@ -41,7 +42,11 @@ def _filter_options(action: Action) -> Callable[[Any], Any]:
         click.option("--user", "user_id", type=click.IntRange(1, LARGEST_ID)),
         click.option("--from", "created_from", type=MOMENT, help="Accepted at or after this."),
         click.option("--to", "created_to", type=MOMENT, help="Accepted before this."),
-        click.option("--error-contains", help="Whose last error contains this text."),
+        click.option(
+            "--error-contains",
+            type=TextType(LONGEST_ERROR_PART),
+            help="Whose last error contains this text.",
+        ),
         click.option("--dry-run", is_flag=True, help="Only say how many orders match."),
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--no-wait", is_flag=True, help="Do not show the progress."),
@@ -97,8 +102,10 @@ def _run(
     given = {name: value for name, value in filters.items() if value is not None}
     if bool(order_ids) == bool(given):
         raise click.UsageError(f"name order ids, or filters such as --status; {action} needs one")
+    if order_ids and dry_run:
+        raise click.UsageError("--dry-run is for filters; to look at an order: flask orders show")
     if order_ids:
-        _change_each(action, order_ids, change, as_json=as_json)
+        _change_each(action, list(dict.fromkeys(order_ids)), change, as_json=as_json)
         return
     new = NewOperation(action, given, operator(), new_key)
     number = _count(new)
@@ -109,7 +116,7 @@ def _run(
             click.echo(f"{number} orders match; nothing was changed.")
         return
     if not yes:
-        click.confirm(f"{action.value.capitalize()} {number} orders?", abort=True)
+        click.confirm(f"{action.value.capitalize()} {number} orders?", abort=True, err=as_json)
     _run_operation(new, as_json=as_json, wait=not no_wait)
 
 

@@ -13,6 +13,7 @@ from flask import current_app
 
 from service.storage.failures import describe, is_permanent, is_unavailable
 from service.storage.moments import parse_moment
+from service.web.processing_schemas import is_unicode
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +33,24 @@ class MomentType(click.ParamType[str]):
         except ValueError as problem:
             self.fail(str(problem), param, ctx)
         return str(value)
+
+
+class TextType(click.ParamType[str]):
+    """Text of 1 to `longest` characters."""
+
+    name = "text"
+
+    def __init__(self, longest: int) -> None:
+        self.longest = longest
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the text."""
+        text = str(value)
+        if not 1 <= len(text) <= self.longest:
+            self.fail(f"expected 1 to {self.longest} characters", param, ctx)
+        if not is_unicode(text):
+            self.fail("not valid UTF-8", param, ctx)
+        return text
 
 
 MOMENT = MomentType()
@@ -70,8 +89,9 @@ def operator() -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print one line of JSON."""
-    click.echo(current_app.json.dumps(value))
+    """Print one line of JSON, in which nothing that was stored is obeyed by a terminal."""
+    # The one control character that JSON in ASCII leaves as it is.
+    click.echo(current_app.json.dumps(value).replace("\x7f", "\\u007f"))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

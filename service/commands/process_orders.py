@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging.config
+import os
 import signal
 import sys
 import threading
 
 import click
-from flask import current_app
+from flask import Flask, current_app
 from flask.cli import with_appcontext
 
-from service.config import ConfigError
+from service.config import ConfigError, former_settings
 from service.runtime import runtime
 from service.telemetry.logs import logging_config
 from service.web.monitoring import MonitoringServer
+
+
+log = logging.getLogger(__name__)
 
 
 @click.command("process-orders")
@@ -26,6 +30,8 @@ def process_orders() -> None:
     """
     current = runtime()
     logging.config.dictConfig(logging_config(current.settings))
+    for line in former_settings(os.environ):
+        log.warning(line)
     stop = threading.Event()
     broken = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -37,8 +43,11 @@ def process_orders() -> None:
 
     if not current.settings.processor_threads:
         raise click.ClickException("PROCESSOR_THREADS is 0; expected at least 1 to process orders")
+    # Itself, for threads that know of no current one.
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    current.serving = True  # so that it is not ready until the processor runs
     try:
-        server = MonitoringServer.start(current_app, current.settings.metrics_port)
+        server = MonitoringServer.start(app, current.settings.metrics_port)
         current.start_processor(on_broken=give_up)
     except ConfigError as problem:
         raise click.ClickException(str(problem)) from None

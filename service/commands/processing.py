@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from service.commands.output import as_json, explain_failures, operator, print_json, print_table
+from service.commands.output import (
+    TextType,
+    as_json,
+    explain_failures,
+    operator,
+    print_json,
+    print_table,
+)
 from service.runtime import runtime
 from service.storage import processing_state
 from service.web.processing_schemas import LONGEST_REASON, ProcessingSchema
@@ -22,13 +29,16 @@ def show(as_json: bool) -> None:
 
 
 @processing_cli.command("pause")
-@click.option("--reason", required=True, help="Why; everybody who looks is told.")
+@click.option(
+    "--reason",
+    type=TextType(LONGEST_REASON),
+    required=True,
+    help="Why; everybody who looks is told.",
+)
 @as_json
 @explain_failures
 def pause(reason: str, as_json: bool) -> None:
     """Have all processors of all hosts claim nothing more."""
-    if not 1 <= len(reason) <= LONGEST_REASON:
-        raise click.BadParameter(f"expected 1 to {LONGEST_REASON} characters", param_hint="reason")
     runtime().database.transaction(
         lambda connection: processing_state.pause(connection, operator(), reason)
     )

@@ -7,7 +7,6 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from service.processing.attempt import Attempt, InFlight
@@ -19,7 +18,6 @@ from service.processing.workload import Workload
 from service.storage.attempts import AttemptResult
 from service.storage.claims import ClaimedBatch
 from service.storage.failures import describe, is_permanent, is_unavailable
-from service.storage.look import Look
 from service.storage.models import OrderStatus
 from service.storage.results import Result, Verdict
 from service.telemetry import metrics
@@ -39,6 +37,7 @@ class Dispatcher:
         self,
         orders: OrderQueue,
         clock: DatabaseClock,
+        gate: Gate,
         workload: Workload,
         *,
         in_flight: InFlight,
@@ -47,7 +46,6 @@ class Dispatcher:
         threads: int,
         lease_seconds: float,
         poll_seconds: float,
-        on_look: Callable[[Look], None],
     ) -> None:
         self._orders = orders
         self._clock = clock
@@ -60,7 +58,7 @@ class Dispatcher:
         self._poll_seconds = poll_seconds
         # What keeps it from claiming until somebody mends it; None when nothing does.
         self.problem: str | None = None
-        self.gate = Gate(orders, clock, lease_seconds, on_look)
+        self.gate = gate
         self.thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
 
     def give_back_waiting(self) -> None:
@@ -96,8 +94,14 @@ class Dispatcher:
         if not woken and not seen.claimable:
             return
         permit = self.gate.permit()
-        if permit is not Permit.NOTHING:
-            self._take(1 if permit is Permit.ONE else limit, probe=permit is Permit.ONE)
+        if permit is Permit.ANY:
+            self._take(limit, probe=False)
+        elif permit is Permit.ONE:
+            try:
+                self._take(1, probe=True)
+            except Exception:
+                self.gate.forget_probe()
+                raise
 
     def _take(self, limit: int, *, probe: bool) -> None:
         lease_ends = time.monotonic() + self._lease_seconds
@@ -105,7 +109,7 @@ class Dispatcher:
         batch = self._orders.claim(limit, idle=idle, rule=self._clock.rule())
         _report(batch)
         if probe and not batch.claims:
-            self.gate.note_probe_end(unused=True)
+            self.gate.leave_probing()
         if batch.claims and time.monotonic() >= lease_ends:
             self._give_back_late(batch, probe=probe)
             return
@@ -135,7 +139,7 @@ class Dispatcher:
             ]
         )
         if probe:
-            self.gate.note_probe_end(unused=True)
+            self.gate.leave_probing()
         self._workload.wake()
 
 
@@ -153,6 +157,9 @@ def given_back(attempt: Attempt, worker: str) -> Result:
 
 def _report(batch: ClaimedBatch) -> None:
     metrics.ORDERS_CLAIMED.inc(len(batch.claims))
+    for claim in batch.claims:
+        if claim.attempt == 1:
+            metrics.START_SECONDS.observe(max(0.0, claim.waited))
     if batch.lost:
         metrics.ATTEMPTS.labels(result=AttemptResult.LOST.value).inc(batch.lost)
     for order_id in batch.exhausted:

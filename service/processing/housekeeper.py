@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 # Orders or keys that are changed in one transaction.
 BATCH = 500
 # Seconds between two times that old keys are looked for, and that it shows that it lives.
-KEY_SECONDS, PRESENCE_SECONDS = 10.0, 5.0
+KEY_SECONDS, PRESENCE_SECONDS = 10.0, 10.0
 # Between two batches it rests for as long as one took, so that others get their turn.
 REST = 1.0
 # Seconds for which a process keeps an operation to itself; a batch takes a fraction of one.

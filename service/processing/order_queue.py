@@ -39,10 +39,11 @@ class OrderQueue:
         """Return what is to do now, at the cost of one query."""
         return self._database.statement(lambda connection: look(connection, rule))
 
-    def become_prober(self, seconds: float) -> bool:
-        """Return whether this process may try a receiver that was away, for so many seconds."""
+    def become_prober(self, seconds: float, longest: float) -> bool:
+        """Return whether this process may try a receiver that was away, for so many seconds, of
+        the `longest` that any asks for."""
         return self._database.statement(
-            lambda connection: receiver.become_prober(connection, self.owner, seconds)
+            lambda connection: receiver.become_prober(connection, self.owner, seconds, longest)
         )
 
     def leave_probing(self) -> None:

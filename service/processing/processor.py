@@ -20,6 +20,7 @@ from service.processing.attempt import Attempt, InFlight
 from service.processing.capacity import Capacity
 from service.processing.clock import DatabaseClock
 from service.processing.dispatcher import Dispatcher, WorkQueue, given_back
+from service.processing.gate import Gate
 from service.processing.handlers import Handler
 from service.processing.housekeeper import Housekeeper
 from service.processing.leases import LONGEST_WAIT, LeaseKeeper
@@ -30,6 +31,7 @@ from service.processing.workers import Workers
 from service.processing.workload import Workload
 from service.storage.claims import ISOLATED_FROM_ATTEMPT
 from service.storage.database import Database
+from service.storage.results import Result
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +88,13 @@ class Processor:
             on_waiting=self._housekeeper.expect_due,
         )
         work: WorkQueue = queue.SimpleQueue()
+        self._gate = Gate(
+            self._orders, clock, settings.processor_lease_seconds, self._housekeeper.notice
+        )
         self._dispatcher = Dispatcher(
             self._orders,
             clock,
+            self._gate,
             self._workload,
             in_flight=self._in_flight,
             recorder=self._recorder,
@@ -96,7 +102,6 @@ class Processor:
             threads=self._threads,
             lease_seconds=settings.processor_lease_seconds,
             poll_seconds=poll_seconds,
-            on_look=self._housekeeper.notice,
         )
         self._workers = Workers(
             handler,
@@ -104,6 +109,7 @@ class Processor:
             self._in_flight,
             self._recorder,
             work,
+            gate=self._gate,
             name=self._orders.owner,
             threads=self._threads,
             delays=settings.processor_retry_delays,
@@ -173,6 +179,7 @@ class Processor:
         self._recorder.thread.join(record_seconds)
         self._keeper.stop()
         self._workers.stop()
+        self._housekeeper.thread.join(record_seconds)
         if self._watchdog is not None:
             self._watchdog.stop()
         log.info("processor stopped: %d orders left to their leases", len(self._in_flight))
@@ -185,10 +192,10 @@ class Processor:
             self._housekeeper.thread,
         )
 
-    def _notice_recorded(self, probed: bool) -> None:
+    def _notice_recorded(self, results: list[Result]) -> None:
         self._workload.notice_recorded()
-        if probed:
-            self._dispatcher.gate.note_probe_end()
+        if any(result.probe or result.absence for result in results):
+            self._gate.note_recorded(results)
             self._workload.wake()
 
     def _give_back_delayed(self, attempt: Attempt) -> None:

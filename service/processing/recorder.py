@@ -38,12 +38,12 @@ class Recorder:
         orders: OrderQueue,
         in_flight: InFlight,
         *,
-        on_recorded: Callable[[bool], None],
+        on_recorded: Callable[[list[Result]], None],
         on_waiting: Callable[[float], None],
     ) -> None:
         self._orders = orders
         self._in_flight = in_flight
-        # Is told whether one of the attempts had tried a receiver that was away.
+        # Is told the results that are recorded, or will never be.
         self._on_recorded = on_recorded
         # Is told after how many seconds the first of the orders that wait is due.
         self._on_waiting = on_waiting
@@ -144,12 +144,12 @@ class Recorder:
                 extra={"order_id": result.claim.order_id},
             )
             self._in_flight.remove([attempt])
-            self._on_recorded(result.probe)
+            self._on_recorded([result])
 
     def _finish(self, batch: list[Entry], recorded: dict[ClaimKey, Result]) -> None:
         report([(result, recorded.get(result.claim.key)) for _, result in batch])
         self._in_flight.remove(attempt for attempt, _ in batch)
-        self._on_recorded(any(result.probe for _, result in batch))
+        self._on_recorded([result for _, result in batch])
         delays = [result.delay for result in recorded.values() if result.delay]
         if delays:
             self._on_waiting(min(delays))

@@ -30,7 +30,7 @@ def report(results: Sequence[tuple[Result, Result | None]]) -> None:
         match result.verdict:
             case Verdict.COMPLETE:
                 statuses[OrderStatus.COMPLETED] += 1
-                metrics.END_SECONDS.observe(claim.waited + result.seconds)
+                metrics.END_SECONDS.observe(max(0.0, claim.waited + result.seconds))
             case Verdict.FAIL:
                 statuses[OrderStatus.FAILED] += 1
             case Verdict.RETRY:

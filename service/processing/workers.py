@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from service.processing.attempt import Attempt, InFlight
-from service.processing.dispatcher import WorkQueue
+from service.processing.dispatcher import WorkQueue, given_back
+from service.processing.gate import Gate
 from service.processing.handlers import Handler
 from service.processing.recorder import Recorder
 from service.processing.retries import failure
@@ -34,6 +35,7 @@ class Workers:
         recorder: Recorder,
         work: WorkQueue,
         *,
+        gate: Gate,
         name: str,
         threads: int,
         delays: Sequence[float],
@@ -45,6 +47,7 @@ class Workers:
         self._in_flight = in_flight
         self._recorder = recorder
         self._work = work
+        self._gate = gate
         self._name = name
         self._threads = threads
         self._delays = delays
@@ -94,6 +97,9 @@ class Workers:
 
     def _run(self) -> None:
         while (attempt := self._work.get()) is not None:
+            if self._gate.is_closed and not attempt.probe:
+                self._give_back(attempt)
+                continue
             if not attempt.begin():
                 self._drop(attempt)
                 continue
@@ -101,6 +107,8 @@ class Workers:
             if not attempt.end():
                 self._retire()
                 return
+            if result.absence is not None and not result.absence.others_succeed:
+                self._gate.note_absence()
             self._recorder.submit(attempt, result)
             self._workload.release(result.seconds)
 
@@ -134,9 +142,16 @@ class Workers:
             others_succeed=began is not None and self._last_success > began,
         )
 
+    def _give_back(self, attempt: Attempt) -> None:
+        if attempt.end_unless_begun():
+            self._recorder.submit(attempt, given_back(attempt, self._name))
+            self._workload.release()
+
     def _drop(self, attempt: Attempt) -> None:
         # Its lease ended before the handler began, so the order is everybody's again.
         if attempt.end():
+            if attempt.probe:
+                self._gate.forget_probe()
             self._in_flight.remove([attempt])
             self._workload.release()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import resource
 import signal
@@ -14,6 +15,7 @@ from itertools import count
 from typing import Any
 
 from service.config import DEVELOPMENT_PASSWORD, ConfigError
+from service.processing.watchdog import PATIENCE
 from service.server import shares
 from service.server.settings import read_settings
 from service.telemetry import worker_files
@@ -28,8 +30,14 @@ worker_class = "service.server.worker.OrderServiceWorker"
 workers = _settings.web_concurrency
 threads = _settings.web_threads
 graceful_timeout = round(_settings.graceful_timeout_seconds)
-# A worker that stops answers no heartbeat while its last orders end.
-timeout = graceful_timeout + 15
+# A worker that stops answers no heartbeat while its last orders end, nor does one whose handler
+# holds Python's lock: its own watchdog is to end that one, and to show where it hangs.
+timeout = max(
+    graceful_timeout + 15,
+    math.ceil(_settings.processor_handler_timeout_seconds + 2 * PATIENCE)
+    if _settings.processor_threads
+    else 0,
+)
 keepalive = 75
 # One parser everywhere: the faster one is there only where it could be compiled.
 http_parser = "python"

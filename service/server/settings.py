@@ -9,7 +9,7 @@ import socket
 import sys
 from multiprocessing.connection import Connection
 
-from service.config import ConfigError, Settings, settings_or_exit
+from service.config import ConfigError, Settings, former_settings, settings_or_exit
 from service.processing.handlers.loading import load_handler
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ def read_settings() -> Settings:
         log.error("the reload keeps the former settings: %s", problem)  # noqa: TRY400 - one line
     else:
         _current = settings
+        for line in former_settings(os.environ):
+            log.warning(line)
     return current_settings()
 
 

@@ -42,7 +42,8 @@ def judge(connection: Connection, results: Sequence[Result]) -> list[Result]:
         pause = max(pause, grown)
         set_away(connection, pause, first=False)
     elif away:
-        leave_alone_longer(connection, pause)
+        if pause:
+            leave_alone_longer(connection, pause)
     elif not all(absence.others_succeed for _, absence in absences):
         pause = max(pause, FIRST_PAUSE)
         set_away(connection, pause, first=True)

@@ -81,15 +81,16 @@ def delete_orders(connection: Connection, row_ids: Collection[int]) -> None:
     connection.execute(delete(Order).where(Order.id.in_(sorted(row_ids))))
 
 
-def find_unchanged(connection: Connection, stored: dict[int, datetime]) -> list[int]:
-    """Return which of these orders, by row and by when they last changed, are still as they were.
+def find_stored(connection: Connection, row_ids: Collection[int]) -> dict[int, datetime]:
+    """Return which of these orders are in the table, and when each last changed.
 
     Locks them. Needs a transaction.
     """
     query = (
         select(Order.id, Order.updated_at)
-        .where(Order.id.in_(sorted(stored)), Order.outcome.is_not(None))
+        .with_hint(Order, BY_PRIMARY, "mysql")
+        .where(Order.id.in_(sorted(row_ids)))
         .order_by(Order.id)
         .with_for_update()
     )
-    return [row.id for row in connection.execute(query) if row.updated_at == stored[row.id]]
+    return {row.id: row.updated_at for row in connection.execute(query)}

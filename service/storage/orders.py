@@ -172,12 +172,19 @@ def list_orders(
     if before is not None:
         query = query.where(Order.id < before)
     if created_from is not None:
-        first = first_row_since(connection, created_from - LATEST_COMMIT)
+        first = first_row_since(connection, _moved(created_from, -LATEST_COMMIT))
         query = query.where(Order.id >= first, Order.created_at >= created_from)
     if created_to is not None:
-        end = first_row_since(connection, created_to + LATEST_COMMIT)
+        end = first_row_since(connection, _moved(created_to, LATEST_COMMIT))
         query = query.where(Order.id < end, Order.created_at < created_to)
     return connection.execute(query).all()
+
+
+def _moved(moment: datetime, by: timedelta) -> datetime:
+    try:
+        return moment + by
+    except OverflowError:  # no order is as old or as new as that
+        return moment
 
 
 def first_row_since(connection: Connection, moment: datetime) -> int:

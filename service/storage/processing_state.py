@@ -103,7 +103,7 @@ def pause(connection: Connection, by: str, reason: str | None) -> None:
     connection.execute(
         update(ProcessingState)
         .where(_HERE, ProcessingState.paused_at.is_(None))
-        .values(paused_at=utcnow(), paused_by=by, pause_reason=reason)
+        .values(paused_at=utcnow(), paused_by=by[:255], pause_reason=reason)
     )
 
 

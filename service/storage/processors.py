@@ -19,7 +19,7 @@ from service.storage.models import ProcessorRow
 from service.storage.moments import utcnow
 
 # In seconds: one that was not seen for so long counts as dead, and after so long it is forgotten.
-ALIVE_SECONDS = 15.0
+ALIVE_SECONDS = 30.0
 FORGOTTEN_SECONDS = 3600.0
 
 _ALIVE = ProcessorRow.seen_at > utcnow(literal(-ALIVE_SECONDS, Float))

@@ -67,17 +67,17 @@ def set_present(connection: Connection) -> None:
     connection.execute(_PRESENT)
 
 
-def become_prober(connection: Connection, owner: str, seconds: float) -> bool:
+def become_prober(connection: Connection, owner: str, seconds: float, longest: float) -> bool:
     """Return whether `owner` is the one that may try the receiver, for so many seconds.
 
-    Who is it already may go on.
+    Who is it already may go on. `longest` is the longest time that any processor asks for.
     """
     free = or_(
         ProcessingState.prober.is_(None),
         ProcessingState.prober == owner,
         ProcessingState.prober_until <= utcnow(),
         # Written before the clock was set back.
-        ProcessingState.prober_until > utcnow(literal(seconds + 1.0, Float)),
+        ProcessingState.prober_until > utcnow(literal(longest + 1.0, Float)),
     )
     changed = connection.execute(
         update(ProcessingState)

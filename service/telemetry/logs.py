@@ -95,9 +95,12 @@ class LineHandler(logging.Handler):
         super().__init__()
         self._descriptor = descriptor
 
-    def createLock(self) -> None:  # noqa: N802 - logging's name
-        """Have none."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write the record, unless it is filtered out."""
+        found = self.filter(record)
+        if found:
+            self.emit(found if isinstance(found, logging.LogRecord) else record)
+        return bool(found)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""

@@ -25,7 +25,9 @@ HTTP_SECONDS = Histogram(
 )
 ORDERS_CLAIMED = Counter("order_service_orders_claimed", "Orders claimed, attempts counted apart.")
 ORDERS_FINISHED = Counter(
-    "order_service_orders_finished", "Orders that reached their last status.", ["status"]
+    "order_service_orders_finished",
+    "Orders that attempts have ended, by their last status.",
+    ["status"],
 )
 ORDERS_RETRIED = Counter(
     "order_service_orders_retried", "Attempts that failed and will be made again."

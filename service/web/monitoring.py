@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
@@ -21,6 +24,13 @@ CLIENT_TIMEOUT = 10
 
 class _Handler(WSGIRequestHandler):
     timeout = CLIENT_TIMEOUT
+    error_content_type = "application/json"
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Answer to what never became a request."""
+        self.request_version = self.protocol_version  # else the answer would have no head
+        self.error_message_format = json.dumps({"error": HTTPStatus(code).phrase})
+        super().send_error(code)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - Werkzeug's name
         """Keep quiet: the service logs its requests itself."""
@@ -51,13 +61,22 @@ class MonitoringServer:
             return app(environ, start_response)
 
         try:
-            server = make_server(
-                ADDRESS, port, only_monitoring, threaded=True, request_handler=_Handler
-            )
-        except (OSError, SystemExit):
+            # Werkzeug itself would end the program, in several lines.
+            listener = socket.create_server((ADDRESS, port))
+        except OSError as problem:
             raise ConfigError(
-                f"METRICS_PORT: {port} cannot be used; expected a port that is free"
+                f"METRICS_PORT: {port} cannot be used ({problem.strerror});"
+                " expected a port that is free"
             ) from None
+        with listener:
+            server = make_server(
+                ADDRESS,
+                port,
+                only_monitoring,
+                threaded=True,
+                request_handler=_Handler,
+                fd=listener.fileno(),
+            )
         return cls(server)
 
     def stop(self) -> None:

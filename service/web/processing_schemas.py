@@ -37,10 +37,45 @@ class Moment(fields.Field[str]):
         return str(value)
 
 
+class Text(fields.String):
+    """Text that every database can store, of 1 to `longest` characters."""
+
+    def __init__(self, longest: int, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Length(1, longest), **kwargs)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not is_unicode(text):
+            raise ValidationError("Not valid Unicode: it has half a surrogate pair.")
+        return text
+
+
+class Switch(fields.Field[bool]):
+    """`true` or `false`."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("Not a valid boolean.")
+        return value
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether the text can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class PauseSchema(Schema):
     """The body of `POST /processing/pause`."""
 
-    reason = fields.String(required=True, validate=validate.Length(1, LONGEST_REASON))
+    reason = Text(LONGEST_REASON, required=True)
 
 
 class FilterSchema(Schema):
@@ -50,7 +85,7 @@ class FilterSchema(Schema):
     user_id = Id()
     created_from = Moment()
     created_to = Moment()
-    error_contains = fields.String(validate=validate.Length(1, LONGEST_ERROR_PART))
+    error_contains = Text(LONGEST_ERROR_PART)
 
 
 class NewOperationSchema(Schema):
@@ -58,7 +93,7 @@ class NewOperationSchema(Schema):
 
     action = fields.String(required=True, validate=validate.OneOf([one.value for one in Action]))
     filter = fields.Nested(FilterSchema, required=True)
-    new_key = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    new_key = Switch(load_default=False)
 
     @validates_schema
     def check_status(self, data: dict[str, Any], **_kwargs: Any) -> None:

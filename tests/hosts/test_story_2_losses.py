@@ -137,7 +137,7 @@ def test_status_says_what_runs_and_that_all_is_well(deployment: Deployment) -> N
     assert run.recap.changed == 0
     for expected in (
         rf"release +{deployment.ledger()['active']} in {deployment.colour}, deployed .* by \S+@\S+",
-        rf"container +{deployment.colour}-worker-1: Up ",
+        rf"container +{deployment.colour}-worker-1: Up .*healthy",
         r"container +mysql-1: Up .*healthy",
         r"certificate +valid until \d{4}-\d\d-\d\d \d\d:\d\d, \d+ days",
         r"disk +[\d.]+ of [\d.]+ GiB free",

@@ -39,6 +39,8 @@ WRONG: dict[str, Any] = {
     "extra_open_ports": [{"port": 70000, "sources": ["everywhere"]}],
     "docker_registry_mirrors": ["mirror.example.com"],
     "order_handler": "a function",
+    "processor_retry_delays": "1s,5 seconds",
+    "idempotency_key_days": 0,
 }
 SECRET = "brought along by the operator"
 REMEDY = "pip install --require-hashes -r requirements-deploy.txt"
@@ -134,6 +136,7 @@ def of_the_manual(folder: Path) -> dict[str, Any]:
         "image_digest": f"sha256:{'0' * 64}",
         "vault_api_password": SECRET,
         "vault_webhook_secret": SECRET,
+        "vault_webhook_secret_previous": SECRET,
         "ansible_user": "admin",
         # A variable of the user's own, and where the manual puts a password.
         "my_registry": "registry.example.com",

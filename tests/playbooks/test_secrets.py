@@ -13,6 +13,11 @@ CASES = {
     "short": ("api_password", "tOOsHORT", "api_password is not allowed; expected 12 characters"),
     "spaces": ("api_password", " spaces around it ", "api_password is not allowed"),
     "webhook": ("webhook_secret", "tOOsHORTaSWELL", "webhook_secret is not allowed; expected 16"),
+    "former": (
+        "webhook_secret_previous",
+        "sHORTbEFORE",
+        "webhook_secret_previous is not allowed; expected 16",
+    ),
 }
 
 
@@ -31,7 +36,11 @@ def told(cases: Cases, other_key: dict[str, str]) -> dict[str, str]:
     """What each of the cases was told by one run."""
     settings = {case: {name: value} for case, (name, value, _) in CASES.items()} | {
         "default": {"api_password": "securepassword"},
-        "right": {"api_password": "twelve-chars", "webhook_secret": "sixteen-chars-it"},
+        "right": {
+            "api_password": "twelve-chars",
+            "webhook_secret": "sixteen-chars-it",
+            "webhook_secret_previous": "sixteen-in-former-days",
+        },
         "key": other_key,
     }
     return cases.run(CHECKS, settings, "--skip-tags", "always", "-vvv")
@@ -55,6 +64,7 @@ def test_what_is_long_enough_is_accepted_and_not_shown(told: dict[str, str], out
     assert told["right"] == ""
     assert "twelve-chars" not in output
     assert "sixteen-chars-it" not in output
+    assert "sixteen-in-former-days" not in output
 
 
 def test_the_development_default_is_refused(told: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.config import HANDLER_ALIASES, ConfigError, Settings
+from service.config import ConfigError, Settings
 from tests.support.service_process import REPOSITORY
 
 ANSIBLE = REPOSITORY / "deploy" / "ansible"
@@ -17,6 +17,7 @@ MANUAL = (ANSIBLE / "inventory.example.yml").read_text()
 SPECS = yaml.safe_load((CONTROL / "meta/argument_specs.yml").read_text())["argument_specs"]
 OPTIONS: dict[str, Any] = SPECS["main"]["options"]
 LIMITS = yaml.safe_load((CONTROL / "vars/main.yml").read_text())
+DELAYS = LIMITS["control_patterns"]["processor_retry_delays"]["matches"]
 # A setting as a role takes it: its name and its default.
 TAKEN = re.compile(r"\{\{ (\w+) \| default\(('[^']*'|[^(),]*)\)")
 SETTING = re.compile(r"    (?:# )?([a-z][a-z0-9_]*):(?: (.*))?")
@@ -61,8 +62,11 @@ def test_a_default_of_the_manual_is_the_one_in_use() -> None:
     shown = defaults_of_the_manual()
     assert len(shown) > 40
     for name, default in shown.items():
-        in_use = roles[name] if roles[name] != "" else getattr(service, name, "")
-        assert in_use in (default, str(default), HANDLER_ALIASES.get(str(default))), name
+        if roles[name] == "" and hasattr(service, name):
+            as_shown = Settings.from_environment({name.upper(): str(default)})
+            assert getattr(as_shown, name) == getattr(service, name), name
+        else:
+            assert roles[name] in (default, str(default)), name
 
 
 def test_each_setting_is_used_by_a_role() -> None:
@@ -89,3 +93,19 @@ def test_each_number_has_limits_and_the_service_has_the_same() -> None:
         for refused in (least - 1, most + 1):
             with pytest.raises(ConfigError, match="not allowed"):
                 Settings.from_environment({name.upper(): str(refused)})
+
+
+@pytest.mark.parametrize(
+    "delays", ["none", "0s", "1s, 2m", "999999999ms", "1999999s", "39999m", "699h", "29d"]
+)
+def test_delays_that_the_checks_let_in_suit_the_service(delays: str) -> None:
+    assert re.fullmatch(DELAYS, delays)
+    Settings.from_environment({"PROCESSOR_RETRY_DELAYS": delays})
+
+
+@pytest.mark.parametrize("delays", ["", "5", "1s,", ",1s", "1s;2s", "1s,five", "721h", "31d"])
+def test_delays_that_the_service_refuses_are_not_let_in(delays: str) -> None:
+    assert not re.fullmatch(DELAYS, delays)
+    if delays:
+        with pytest.raises(ConfigError, match="not allowed"):
+            Settings.from_environment({"PROCESSOR_RETRY_DELAYS": delays})

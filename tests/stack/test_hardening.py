@@ -38,7 +38,7 @@ FORBIDDEN = (
     "DROP DATABASE orders",
     "CREATE TABLE t (id INT)",
     "ALTER TABLE orders ADD COLUMN x INT",
-    "DELETE FROM orders",
+    "TRUNCATE orders",
     "SELECT * FROM mysql.user",
     "SELECT 'x' INTO OUTFILE '/tmp/x'",
     "SET GLOBAL max_connections = 1",
@@ -165,6 +165,7 @@ def test_each_reads_its_own_secrets_only(stack: Stack) -> None:
         "auth_password_previous",
         "database_url",
         "webhook_secret",
+        "webhook_secret_previous",
     }
     # The authority's key is nobody's but the one-shot's that signs with it.
     assert set(stack.shell("nginx", "ls /etc/nginx/certificates").stdout.split()) == {
@@ -188,9 +189,15 @@ def test_the_accounts_may_do_their_part_only(stack: Stack, account: str) -> None
     assert denied == [str(number) for number, _ in enumerate(FORBIDDEN, 1)], said
 
 
+def test_the_service_deletes_what_is_forgotten_and_archived(stack: Stack) -> None:
+    for table in ("idempotency_keys", "processors", "order_attempts", "orders"):
+        assert stack.query(f"DELETE FROM {table} WHERE FALSE").stderr == ""
+
+
 def test_the_backup_account_reads(stack: Stack) -> None:
     assert stack.query("SELECT COUNT(*) FROM orders", "backup").returncode == 0
-    assert "denied" in stack.query("UPDATE orders SET user_id = 1", "backup").stderr
+    for change in ("UPDATE orders SET user_id = 1", "DELETE FROM orders"):
+        assert "denied" in stack.query(change, "backup").stderr
 
 
 def test_mysql_is_durable_and_fits_a_small_host(stack: Stack) -> None:

@@ -34,6 +34,21 @@ SETTINGS = {
 }
 
 
+def test_a_worker_tells_its_health_and_its_figures_in_its_network(stack: Stack) -> None:
+    # `up` has waited for its health check.
+    assert stack.inspect("worker")["State"]["Health"]["Status"] == "healthy"
+    assert not stack.inspect("worker")["HostConfig"]["PortBindings"]
+    asked = """
+import base64, pathlib, urllib.request
+password = pathlib.Path("/run/secrets/auth_password").read_text()
+credentials = base64.b64encode(f"admin:{password}".encode()).decode()
+headers = {"Authorization": f"Basic {credentials}", "Accept": "text/plain"}
+request = urllib.request.Request("http://worker:5001/metrics", headers=headers)
+print(urllib.request.urlopen(request, timeout=10).read().decode())
+"""
+    assert "\norder_service_orders_claimed_total " in stack.run_in_app(asked)
+
+
 def test_workers_process_and_the_web_does_not(stack: Stack, client: StackClient) -> None:
     stack.compose("up", "-d", "--no-deps", "--scale", "worker=2", "worker")
     workers = {container[:12] for container in stack.containers("worker")}

@@ -19,6 +19,7 @@ FULL_FIELDS = {
     "attempts",
     "created_at",
     "updated_at",
+    "next_attempt_at",
     "processing_time_seconds",
     "last_error",
 }

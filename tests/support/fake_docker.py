@@ -30,6 +30,8 @@ class Container:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     running: bool = True
     status: str = "Up 5 minutes (healthy)"
+    # What its health check says; empty where it has none.
+    health: str = ""
     logs: str = ""
 
     @property
@@ -68,6 +70,8 @@ class FakeDocker:
         # Of Compose's files: the services of a colour, and what differs from what runs.
         self.services = ["app"]
         self.hashes: dict[str, str] = {}
+        # What the health checks of those say that are started from now on.
+        self.healths: dict[str, str] = {}
         self.secrets = {"auth_password": "the password"}
         self.did: list[str] = []
         # What is done, and what comes of it: Docker's complaint, or another trouble.
@@ -162,7 +166,7 @@ class FakeDocker:
         self.do(f"start {colour}")
         for name in options:
             if not name.startswith("-"):
-                self.add(f"{colour}-{name}", release=release)
+                self.add(f"{colour}-{name}", release=release, health=self.healths.get(name, ""))
 
     def _one_shot(self, given: list[str], release: str, env: dict[str, str]) -> str:
         match given:
@@ -218,6 +222,8 @@ class FakeDocker:
         if given[0] != "--format":
             return json.dumps([self._known(name).described() for name in given])
         _, form, name = given
+        if form == "{{with .State.Health}}{{.Status}}{{end}}":
+            return f"{self._known(name).health}\n"
         state = self._known(name).described()["State"]
         if form == "{{json .State}}":
             self.do(f"keep the state of {name}")

@@ -5,6 +5,7 @@ What an order needs is told by its user_id, so that one handler serves several c
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from enum import IntEnum
@@ -12,6 +13,7 @@ from enum import IntEnum
 from service.processing.handlers import OrderTask
 
 SLOW_SECONDS = 1.5
+HELD_AFTER = 0.2
 
 
 class Behaviour(IntEnum):
@@ -21,6 +23,7 @@ class Behaviour(IntEnum):
     SLOW = 2
     KILLS = 3
     HANGS = 4
+    HOLDS_LOCK = 5
 
 
 def note(task: OrderTask, what: str) -> None:
@@ -47,4 +50,8 @@ def noted(task: OrderTask) -> None:
             os._exit(23)
         case Behaviour.HANGS:
             time.sleep(3600)
+        case Behaviour.HOLDS_LOCK:
+            # When the other threads have done what followed from the claim.
+            time.sleep(HELD_AFTER)
+            ctypes.PyDLL(None).sleep(3600)
     note(task, "end")

@@ -15,8 +15,8 @@ MIGRATION = '''"""A column that only the next release knows."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -27,8 +27,8 @@ FAILS_HALFWAY = '''"""Fails between two steps."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
@@ -78,7 +78,7 @@ def roll_out_by_hand(
         f"cp -a {ROOT}/releases/{release} {folder}",
         f"printf %s {shlex.quote(dockerfile)} | docker build -q -t order-service:{BROKEN} -",
         f"cp {limits} /root/limits",
-        f"sed -i '/ready_seconds/s/[0-9.]\\+/8/' {limits}",
+        f"sed -i '/ready_seconds/s/[0-9.]\\+/16/' {limits}",
     ]
     if headers:
         steps.append(f"printf %s '{headers}' >{folder}/deploy/nginx/parts/headers.conf")

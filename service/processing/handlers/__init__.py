@@ -38,7 +38,7 @@ class ReceiverAway(Exception):
         """`retry_after`, as a number from 0 to `LONGEST_RETRY_AFTER`."""
         try:
             seconds = float(self.retry_after or 0.0)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return 0.0
         return 0.0 if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_RETRY_AFTER)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import Any
 
 from service.processing.handlers import Handler, OrderTask
@@ -29,31 +29,41 @@ class EventLoop:
     def run(self, work: Coroutine[Any, Any, object], wanted: Callable[[], bool]) -> object:
         """Return what `work` returns, or raise what it raises.
 
-        It is cancelled once it is no longer `wanted`.
+        It is cancelled once it is no longer `wanted`. This ends with it and not before, so that
+        the caller of one that cannot be cancelled counts as hanging.
 
         Raises:
             TimeoutError: it was cancelled.
         """
-        future: Future[object] = asyncio.run_coroutine_threadsafe(work, self._started())
-        while True:
-            try:
-                return future.result(LOOK_SECONDS)
-            except TimeoutError:
-                if future.done():
-                    return future.result()  # or its own TimeoutError
-                if not wanted():
-                    future.cancel()
-            except CancelledError:
-                raise TimeoutError("the handler was cancelled") from None
+        return asyncio.run_coroutine_threadsafe(_attend(work, wanted), self._started()).result()
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
-                    target=self._loop.run_forever, name="async-handlers", daemon=True
+                    target=_run_always, args=(self._loop,), name="async-handlers", daemon=True
                 ).start()
             return self._loop
+
+
+def _run_always(loop: asyncio.AbstractEventLoop) -> None:
+    while not loop.is_closed():
+        # What raises SystemExit or stops the loop ends this call, but not the other handlers.
+        with suppress(BaseException):
+            loop.run_forever()
+
+
+async def _attend(work: Coroutine[Any, Any, object], wanted: Callable[[], bool]) -> object:
+    task = asyncio.create_task(work)
+    while not task.done() and wanted():
+        await asyncio.wait([task], timeout=LOOK_SECONDS)
+    # Once, so that it can end in good order.
+    task.cancel()
+    await asyncio.wait([task])
+    if task.cancelled():
+        raise TimeoutError("the handler was cancelled")
+    return task.result()
 
 
 def run_on(loop: EventLoop, handler: Callable[[OrderTask], Awaitable[object]]) -> Handler:

@@ -47,8 +47,9 @@ def _import_handler(name: str) -> Any:
     try:
         handler = getattr(importlib.import_module(module_name), attribute, None)
     except (Exception, SystemExit) as problem:  # noqa: BLE001 - others' code may raise anything
+        reason = " ".join(f"{type(problem).__name__}: {problem}".split())
         raise ConfigError(
-            f"ORDER_HANDLER: cannot import {module_name!r} ({type(problem).__name__}: {problem});"
+            f"ORDER_HANDLER: cannot import {module_name!r} ({reason});"
             " expected a module on the Python path"
         ) from None
     if not callable(handler):
@@ -76,7 +77,8 @@ def _problem(handler: Any) -> str | None:
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         return "is a generator, and calling it runs nothing; expected a function without yield"
     try:
-        inspect.signature(handler).bind(None)
+        # Of what is called itself: a decorator may add parameters.
+        inspect.signature(handler, follow_wrapped=False).bind(None)
     except TypeError:
         return "cannot be called with one argument, the order; expected a function of one parameter"
     except ValueError:  # some builtins do not tell

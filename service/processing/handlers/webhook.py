@@ -8,11 +8,14 @@ import base64
 import hashlib
 import hmac
 import math
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
 import simplejson
@@ -31,8 +34,21 @@ MOST_BODY, BODY_TIMEOUT = 65_536, 0.5
 SIGNATURE_HEADER = "X-Signature-256"
 # Client errors that a later call may not meet: time-out, too early.
 RETRYABLE_CLIENT_ERRORS = (408, 425)
+# Of an address, after the host: RFC 3986.
+STAYS = "%/?:@!$&'()*+,;=-._~"
 # Too many requests, and what a proxy says whose server is gone.
 AWAY_STATUSES = (429, 502, 503, 504)
+
+
+@dataclass
+class _Connection:
+    """What a call is sent by; `kept` says that an earlier call has opened it."""
+
+    kept: bool = False
+
+
+async def _note_kept(_session: aiohttp.ClientSession, context: Any, _parameters: object) -> None:
+    context.trace_request_ctx.kept = True
 
 
 class Webhook:
@@ -46,8 +62,7 @@ class Webhook:
     """
 
     def __init__(self, url: str, secrets: list[str], connections: int) -> None:
-        address, self._authorization = _split_credentials(url)
-        self._url = URL(address, encoded=True)
+        self._url, self._authorization = _address(url)
         self._secret = secrets[0].encode()
         self._signers = [make_signer(secret) for secret in secrets]
         self._connections = max(1, connections)
@@ -58,38 +73,61 @@ class Webhook:
         """Make the handler that the settings describe.
 
         Raises:
-            ConfigError: the address or the secret is missing.
+            ConfigError: the address or the secret is missing, or the address is none.
         """
         if settings.webhook_url is None or settings.webhook_secret is None:
             raise ConfigError("WEBHOOK_URL and WEBHOOK_SECRET are needed by the webhook handler")
         secrets = [settings.webhook_secret, settings.webhook_secret_previous]
-        return cls(
-            settings.webhook_url,
-            [secret for secret in secrets if secret is not None],
-            settings.processor_threads,
-        )
+        given = [secret for secret in secrets if secret is not None]
+        try:
+            return cls(settings.webhook_url, given, settings.processor_threads)
+        except ValueError:
+            raise ConfigError(
+                "WEBHOOK_URL: its host is none; expected https://host/path or http://host/path"
+            ) from None
 
     async def __call__(self, task: OrderTask) -> None:
         """Call the receiver with the order."""
         body = _body(task)
         try:
-            async with self._open().post(
-                self._url, data=body, headers=self._headers(task, body), allow_redirects=False
-            ) as response:
-                status, headers = response.status, response.headers
-                await _take_body(response)
+            status, headers = await self._post(body, self._headers(task, body))
+        except aiohttp.ClientResponseError as problem:
+            raise ConnectionError("webhook: answered with what is no HTTP") from problem
         except (TimeoutError, aiohttp.ClientError, OSError) as problem:
             raise ReceiverAway(f"webhook: no answer ({type(problem).__name__})") from problem
         judge(status, headers)
 
+    async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, Mapping[str, str]]:
+        ends = time.monotonic() + DEADLINE
+        while True:
+            connection = _Connection()
+            left = max(0.01, ends - time.monotonic())
+            try:
+                async with self._open().post(
+                    self._url,
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=left, sock_connect=CONNECT_TIMEOUT),
+                    trace_request_ctx=connection,
+                ) as response:
+                    await _take_body(response)
+                    return response.status, response.headers
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                # A receiver may close a connection that was kept just when it is used again.
+                if not connection.kept:
+                    raise
+
     def _open(self) -> aiohttp.ClientSession:
         # On the loop, where nothing else runs in between.
         if self._session is None:
+            tracing = aiohttp.TraceConfig()
+            tracing.on_connection_reuseconn.append(_note_kept)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections),
-                timeout=aiohttp.ClientTimeout(total=DEADLINE, sock_connect=CONNECT_TIMEOUT),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                trace_configs=[tracing],
             )
         return self._session
 
@@ -137,15 +175,22 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that `Retry-After` names, by number or by date; None if it names none."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        then = parsedate_to_datetime(text)
-        now = datetime.now(UTC)
-        with suppress(ValueError):  # the receiver's own clock, if it tells it
-            now = parsedate_to_datetime(headers.get("Date", ""))
-        return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError):
+        return float(text)
+    then = _moment(text)
+    if then is None:
         return None
+    # By the receiver's own clock, if it tells it.
+    now = _moment(headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds())
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    # One of the forms of RFC 9110 names no zone: it is UTC.
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def _take_body(response: aiohttp.ClientResponse) -> None:
@@ -157,16 +202,24 @@ async def _take_body(response: aiohttp.ClientResponse) -> None:
                 taken += len(chunk)
 
 
-def _split_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """Return the address without user and password, and the header that sends those."""
+def _address(url: str) -> tuple[URL, dict[str, str]]:
+    """Return the address without user and password, and the header that sends those.
+
+    What is encoded in the address stays as it is, and what would have to be is encoded.
+
+    Raises:
+        ValueError: the host is none.
+    """
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
+    origin = URL(f"{parts.scheme}://{host}").origin()
+    target = (parts.path or "/") + (parts.query and f"?{parts.query}")
+    address = URL(f"{origin}{quote(target, safe=STAYS)}", encoded=True)
     if not at:
-        return url, {}
+        return address, {}
     name, _, password = user.partition(":")
     pair = f"{unquote(name)}:{unquote(password)}".encode()
-    header = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-    return urlunsplit((parts.scheme, host, parts.path, parts.query, "")), header
+    return address, {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 
 def _body(task: OrderTask) -> bytes:

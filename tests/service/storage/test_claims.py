@@ -11,8 +11,8 @@ from service.processing.order_queue import OrderQueue
 from service.storage.claims import Claim, ClaimedBatch, claim_orders
 from service.storage.completions import complete_all
 from service.storage.leases import renew_leases
-from service.storage.models import Order, OrderTotals
 from service.storage.look import look
+from service.storage.models import Order, OrderTotals
 from service.storage.order_changes import retry
 from service.storage.results import Result, Verdict
 from tests.support.databases import ONLY_MYSQL, open_database, settings_for

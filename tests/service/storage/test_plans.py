@@ -15,8 +15,8 @@ from service.storage.claims import Claim, claim_orders
 from service.storage.completions import complete_all, complete_one
 from service.storage.idempotency_keys import NewKey, find_old_keys, get_keys, insert_keys
 from service.storage.leases import renew_leases
-from service.storage.models import OrderStatus
 from service.storage.look import look
+from service.storage.models import OrderStatus
 from service.storage.order_changes import cancel, cancel_one, retry
 from service.storage.recording import record_results
 from service.storage.results import Result, Verdict

@@ -39,7 +39,7 @@ class Secrets:
         """Do what the one-shot does: Compose mounts the files that the environment names."""
         own = self._on.root / "run" / "own"
         own.mkdir(exist_ok=True)
-        for name in ("auth_password", "webhook_secret"):
+        for name in ("auth_password", "webhook_secret", "webhook_secret_previous"):
             (own / name).write_text(Path(env.get(f"{name.upper()}_FILE", os.devnull)).read_text())
         with redirect_stdout(io.StringIO()) as told:
             self._program(make_secrets.main, *arguments)
@@ -150,6 +150,25 @@ def test_the_vaults_password_wins_and_the_former_one_overlaps(
     # It was handed over in memory.
     assert not (root / "run" / "order-service-secrets").exists()
     assert not any(BROUGHT in command for command in docker.ran)
+
+
+def test_the_webhooks_former_secret_signs_until_the_vault_has_it_no_longer(
+    secrets: Secrets,
+) -> None:
+    own = {"WEBHOOK_SECRET_FILE": BROUGHT, "WEBHOOK_SECRET_PREVIOUS_FILE": "the former"}
+    told = secrets.run("make", "old", **own)
+    assert told == "CHANGED: webhook_secret, webhook_secret_previous\n"
+    # Passwords change, and nothing of the webhook's.
+    for arguments in (["rotate", "api"], ["retire"]):
+        assert "webhook" not in secrets.run(*arguments)
+    assert secrets.read("webhook_secret_previous") == "the former"
+    ends = "the former   signs as well: to end it, remove webhook_secret_previous and deploy"
+    assert ends in secrets.run("show")
+
+    told = secrets.run("make", "old", WEBHOOK_SECRET_FILE=BROUGHT)
+    assert told == "CHANGED: webhook_secret_previous\n"
+    assert secrets.read("webhook_secret_previous") == ""
+    assert "signs as well" not in secrets.run("show")
 
 
 def test_before_the_first_release_there_is_nothing_to_change(secrets: Secrets, root: Path) -> None:

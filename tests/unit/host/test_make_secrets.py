@@ -118,6 +118,27 @@ def test_the_users_own_password_replaces_it_with_an_overlap_where_that_is_asked(
     assert volumes.read("service/auth_password_previous") == made
 
 
+def test_the_users_own_webhook_secrets_are_taken_and_the_former_one_ends_with_its_file(
+    volumes: Volumes,
+) -> None:
+    assert len(volumes.read("service/webhook_secret")) >= 32
+    assert volumes.read("service/webhook_secret_previous") == ""
+    (volumes.own / "webhook_secret").write_text("the new one\n")
+    (volumes.own / "webhook_secret_previous").write_text("the one before\n")
+    assert volumes.make() == {"webhook_secret", "webhook_secret_previous"}
+    assert volumes.read("service/webhook_secret") == "the new one"
+    assert volumes.read("service/webhook_secret_previous") == "the one before"
+    for path in volumes.own.iterdir():
+        path.unlink()
+    # Whoever changes a password need not bring them.
+    for change in ("--change-api", "--retire-api", "--prepare-database", "--commit-database"):
+        volumes.make(change)
+    assert volumes.read("service/webhook_secret_previous") == "the one before"
+    assert volumes.make() == {"webhook_secret_previous"}
+    assert volumes.read("service/webhook_secret_previous") == ""
+    assert volumes.read("service/webhook_secret") == "the new one"
+
+
 def test_the_development_password_is_never_a_former_one(tmp_path: Path) -> None:
     volumes = Volumes(tmp_path)
     volumes.make(address="127.0.0.1")

@@ -58,6 +58,35 @@ def test_the_answer_of_another_release_is_not_ready(
     on.assert_old_serves()
 
 
+@pytest.mark.usefixtures("on")
+def test_a_worker_is_waited_for_as_well(
+    docker: FakeDocker, clock: Clock, roll_out: Program
+) -> None:
+    docker.services = ["app", "worker"]
+    docker.healths = {"worker": "starting"}
+    switched_at: list[float] = []
+    docker.watch = lambda what: switched_at.append(clock.now) if what == "reload" else None
+
+    def recovers() -> None:
+        if clock.now > 10:
+            docker.containers["order-service-green-worker-1"].health = "healthy"
+
+    clock.on_sleep = recovers
+    roll_out()
+    assert [round(when) for when in switched_at] == [10]
+
+
+def test_one_whose_worker_does_not_get_ready_is_never_switched_to(
+    on: FakeHost, docker: FakeDocker, roll_out: Program
+) -> None:
+    docker.services = ["app", "worker"]
+    docker.healths = {"worker": "unhealthy"}
+    with pytest.raises(SystemExit, match=r"bad did not get ready .*; its worker is unhealthy"):
+        roll_out("bad")
+    assert "reload" not in docker.did
+    on.assert_old_serves()
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -165,13 +194,15 @@ def test_the_same_release_again_changes_nothing(
     on.assert_old_serves()
 
 
-@pytest.mark.parametrize("changed", ["settings", "a secret"])
+@pytest.mark.parametrize("changed", ["settings", "a secret", "a worker"])
 def test_what_changed_beside_the_release_is_rolled_out_and_is_no_entry_in_the_ledger(
     on: FakeHost, docker: FakeDocker, roll_out: Program, changed: str
 ) -> None:
     before = ledgers.read()
     if changed == "settings":
         docker.hashes["app"] = "another"
+    elif changed == "a worker":
+        docker.services.append("worker")
     else:
         on.add_secret("auth_password", "another", age=timedelta(seconds=-1))
     roll_out("old")
