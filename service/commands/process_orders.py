@@ -17,7 +17,6 @@ from service.runtime import runtime
 from service.telemetry.logs import logging_config
 from service.web.monitoring import MonitoringServer
 
-
 log = logging.getLogger(__name__)
 
 

@@ -2,7 +2,8 @@
 
 The receiver's absence costs no attempt: such an order is put aside until after the next try, so
 that another order makes that one, and nothing is claimed before. An order that meets it again while
-others succeed is alone with it, and its attempt has failed as any other.
+others succeed is alone with it, and its attempt has failed as any other. So has one that was the
+first sign too often, though the others found the receiver there each time.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from service.storage.attempts import met_receiver_away
+from service.storage.attempts import count_absences
 from service.storage.receiver import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -24,6 +25,8 @@ from service.storage.results import Absence, Result, Verdict
 
 # Seconds that an order stays aside longer than the receiver is left alone.
 ASIDE_LONGER = 1.0
+# How often an order may be the first sign of an absence.
+MOST_FIRST_SIGNS = 3
 
 
 def judge(connection: Connection, results: Sequence[Result]) -> list[Result]:
@@ -34,7 +37,7 @@ def judge(connection: Connection, results: Sequence[Result]) -> list[Result]:
     """
     state = lock_state(connection)
     away = state.away_since is not None
-    known = met_receiver_away(connection, [one.claim.id for one in results])
+    known = count_absences(connection, [one.claim.id for one in results])
     absences = [(one, one.absence) for one in results if one.absence]
     pause = max(absence.retry_after for _, absence in absences)
     if away and any(one.probe for one in results):
@@ -48,12 +51,15 @@ def judge(connection: Connection, results: Sequence[Result]) -> list[Result]:
         pause = max(pause, FIRST_PAUSE)
         set_away(connection, pause, first=True)
     pause = max(pause, FIRST_PAUSE)
-    return [
-        _fail(one, absence)
-        if one.claim.id in known and not away
-        else _put_aside(one, pause, known=one.claim.id in known)
-        for one, absence in absences
-    ]
+    decided = []
+    for one, absence in absences:
+        times = known[one.claim.id]
+        alone = times >= (1 if absence.others_succeed else MOST_FIRST_SIGNS)
+        if alone and not away:
+            decided.append(_fail(one, absence))
+        else:
+            decided.append(_put_aside(one, pause, keep=not times or not away))
+    return decided
 
 
 def _fail(result: Result, absence: Absence) -> Result:
@@ -61,7 +67,7 @@ def _fail(result: Result, absence: Absence) -> Result:
     return replace(result, verdict=absence.verdict, delay=delay)
 
 
-def _put_aside(result: Result, pause: float, *, known: bool) -> Result:
-    # That it met it is kept once: an absence of days must not fill the table.
-    seconds = 0.0 if known else result.seconds
+def _put_aside(result: Result, pause: float, *, keep: bool) -> Result:
+    # Of the tries of one absence, which may last for days, not each is kept.
+    seconds = result.seconds if keep else 0.0
     return replace(result, verdict=Verdict.PUT_ASIDE, delay=pause + ASIDE_LONGER, seconds=seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -109,15 +110,15 @@ def all_attempts(
     return found
 
 
-def met_receiver_away(connection: Connection, order_rows: Collection[int]) -> set[int]:
-    """Return which of these orders have met a receiver that was away before."""
+def count_absences(connection: Connection, order_rows: Collection[int]) -> Counter[int]:
+    """Return how often each of these orders is known to have met a receiver that was away."""
     found = connection.execute(
         select(OrderAttempt.order_row).where(
             OrderAttempt.order_row.in_(order_rows),
             OrderAttempt.result == AttemptResult.RECEIVER_AWAY.value,
         )
     )
-    return {row.order_row for row in found}
+    return Counter(row.order_row for row in found)
 
 
 def delete_attempts(connection: Connection, order_rows: Collection[int]) -> None:

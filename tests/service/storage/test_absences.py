@@ -142,6 +142,24 @@ def test_an_order_that_meets_it_alone_has_failed_the_second_time(store: Store) -
     assert (store.order(1).status, store.order(1).attempts) == ("Failed", 3)
 
 
+def test_the_first_sign_of_several_absences_costs_no_attempt_until_it_is_the_only_one(
+    store: Store,
+) -> None:
+    store.add_orders([1])
+    decided = []
+    for _ in range(5):
+        [one] = come_back(store)
+        decided += [verdict for verdict, _ in record(store, meet(one))]
+        assert state(store).away
+        number = 100 + len(decided)
+        store.add_orders([number])
+        [other] = claim(store)
+        record(store, Result(other, Verdict.COMPLETE, microseconds=1, worker="w", probe=True))
+        assert not state(store).away
+    assert decided == [Verdict.PUT_ASIDE] * 3 + [Verdict.RETRY] * 2
+    assert store.order(1).attempts == 2
+
+
 def test_one_processor_at_a_time_tries(store: Store) -> None:
     store.add_orders([1])
     [one] = claim(store)
