@@ -9,8 +9,7 @@ import sys
 import threading
 
 import click
-from flask import Flask, current_app
-from flask.cli import with_appcontext
+from flask.cli import ScriptInfo, with_appcontext
 
 from service.config import ConfigError, former_settings
 from service.runtime import runtime
@@ -42,9 +41,8 @@ def process_orders() -> None:
 
     if not current.settings.processor_threads:
         raise click.ClickException("PROCESSOR_THREADS is 0; expected at least 1 to process orders")
-    # Itself, for threads that know of no current one.
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-    current.serving = True  # so that it is not ready until the processor runs
+    # Itself, since the server's threads know of no current one.
+    app = click.get_current_context().ensure_object(ScriptInfo).load_app()
     try:
         server = MonitoringServer.start(app, current.settings.metrics_port)
         current.start_processor(on_broken=give_up)

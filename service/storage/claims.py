@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
@@ -25,6 +25,8 @@ from sqlalchemy import (
     Row,
     Select,
     bindparam,
+    case,
+    literal_column,
     or_,
     select,
     update,
@@ -32,7 +34,7 @@ from sqlalchemy import (
 
 from service.storage.attempts import AttemptResult, EndedAttempt, insert_attempts
 from service.storage.models import BY_CLAIMABLE, BY_PRIMARY, Order, OrderStatus
-from service.storage.moments import utcnow
+from service.storage.moments import MICROSECONDS, microseconds_between, utcnow
 from service.storage.totals import add_totals
 
 # From this attempt on, an order whose workers died is only run alone: see `claim_orders`.
@@ -46,6 +48,7 @@ MORE_CANDIDATES = 8
 # A batch's claims are numbered from a random number of so many bits: the database itself, restored
 # or emptied, cannot make the same numbers again.
 FENCE_BITS = 62
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as in the database
 
 ClaimKey = tuple[int, int]
 
@@ -149,10 +152,15 @@ LOCK_CLAIMABLE = (
         Order.user_id,
         Order.item_ids,
         Order.total_amount,
-        Order.created_at,
-        Order.updated_at,
+        microseconds_between(literal_column("'1970-01-01 00:00:00'"), Order.created_at).label(
+            "created"
+        ),
         Order.key_version,
-        utcnow().label("now"),
+        microseconds_between(Order.created_at, utcnow()).label("waited"),
+        # A claim sets `updated_at`, and a renewal does not.
+        case(
+            (Order.lease_owner.is_not(None), microseconds_between(Order.updated_at, utcnow()))
+        ).label("held"),
     )
     .prefix_with("STRAIGHT_JOIN", dialect="mysql")
     # Where the statistics say that the table is small, MySQL would read, and lock, all of it.
@@ -162,17 +170,16 @@ LOCK_CLAIMABLE = (
     .limit(bindparam("limit", type_=Integer))
     .with_for_update(of=Order, skip_locked=True)
 )
-_LEASE = (
-    update(Order)
-    .where(Order.id.in_(bindparam("ids", expanding=True)))
-    .values(
-        lease_owner=bindparam("owner"),
-        fence=Order.id + bindparam("fences", type_=BigInteger),
-        attempts=Order.attempts + 1,
-        available_at=utcnow(bindparam("lease_seconds", type_=Float)),
-        updated_at=utcnow(),
-    )
+_lease = update(Order).values(
+    lease_owner=bindparam("owner"),
+    fence=Order.id + bindparam("fences", type_=BigInteger),
+    attempts=Order.attempts + 1,
+    available_at=utcnow(bindparam("lease_seconds", type_=Float)),
+    updated_at=utcnow(),
 )
+_LEASE = _lease.where(Order.id.in_(bindparam("ids", expanding=True)))
+# Of rows that follow each other, which is found in less than half of the time.
+_LEASE_RANGE = _lease.where(Order.id.between(bindparam("first"), bindparam("last")))
 
 
 def claim_orders(
@@ -198,11 +205,19 @@ def claim_orders(
     rows, isolate = _isolate([row for row in rows if row.attempts < max_attempts], idle=idle)
     if rows:
         values = {"owner": owner, "fences": fences, "lease_seconds": lease_seconds}
-        connection.execute(_LEASE, {"ids": [row.id for row in rows], **values})
+        _lease_rows(connection, [row.id for row in rows], values)
     lost = [row for row in (*spent, *rows) if row.lease_owner is not None]
     insert_attempts(connection, [_lost_attempt(row) for row in lost])
     claims = [_claim(row, fences) for row in rows]
     return ClaimedBatch(claims, [row.order_id for row in spent], isolate, len(lost))
+
+
+def _lease_rows(connection: Connection, ids: Sequence[int], values: dict[str, Any]) -> None:
+    first, last = ids[0], ids[-1]
+    if last - first + 1 == len(ids):
+        connection.execute(_LEASE_RANGE, {"first": first, "last": last, **values})
+    else:
+        connection.execute(_LEASE, {"ids": ids, **values})
 
 
 def _claim(row: Row[*tuple[Any, ...]], fences: int) -> Claim:
@@ -214,15 +229,14 @@ def _claim(row: Row[*tuple[Any, ...]], fences: int) -> Claim:
         user_id=row.user_id,
         item_ids=row.item_ids,
         total_amount=row.total_amount,
-        created_at=row.created_at,
+        created_at=EPOCH + timedelta(microseconds=row.created),
         key_version=row.key_version,
-        waited=(row.now - row.created_at).total_seconds(),
+        waited=row.waited / MICROSECONDS,
     )
 
 
 def _lost_attempt(row: Row[*tuple[Any, ...]]) -> EndedAttempt:
-    # A claim sets `updated_at`, and a renewal does not.
-    seconds = (row.now - row.updated_at).total_seconds()
+    seconds = row.held / MICROSECONDS
     return EndedAttempt(
         row.id, row.attempts, seconds, AttemptResult.LOST, LOST_ERROR, row.lease_owner
     )

@@ -7,10 +7,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime
+from sqlalchemy import BigInteger, DateTime
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+MICROSECONDS = 1_000_000
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
@@ -44,6 +45,31 @@ def _utcnow_sqlite(element: utcnow, compiler: Any, **kwargs: Any) -> str:
         offset = compiler.process(element.clauses, **kwargs)
         modifier = f", printf('%+.3f seconds', {offset})"
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now'{modifier}) || '000')"
+
+
+class microseconds_between(FunctionElement[int]):  # noqa: N801 - as above
+    """The microseconds from one moment to a later one, as an integer.
+
+    To read that costs a fraction of what a moment does.
+    """
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "microseconds_between"
+
+
+@compiles(microseconds_between, "mysql")
+def _microseconds_mysql(element: microseconds_between, compiler: Any, **kwargs: Any) -> str:
+    return f"TIMESTAMPDIFF(MICROSECOND, {compiler.process(element.clauses, **kwargs)})"
+
+
+@compiles(microseconds_between, "sqlite")
+def _microseconds_sqlite(element: microseconds_between, compiler: Any, **kwargs: Any) -> str:
+    first, second = (compiler.process(one, **kwargs) for one in element.clauses)
+    seconds = f"(strftime('%s', {second}) - strftime('%s', {first}))"
+    # Text, of which the fraction's six digits come last; whole seconds have none.
+    parts = f"substr({second}, 21, 6) - substr({first}, 21, 6)"
+    return f"({seconds} * 1000000 + {parts})"
 
 
 def format_moment(moment: datetime) -> str:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, case, func, select, true
 
 from service.storage.models import BY_CLAIMABLE, Order, OrderTotals
-from service.storage.moments import utcnow
-
-MICROSECONDS = 1_000_000
+from service.storage.moments import MICROSECONDS, utcnow
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.storage.fleet import Fleet
-from service.storage.statistics import MICROSECONDS, Statistics
+from service.storage.moments import MICROSECONDS
+from service.storage.statistics import Statistics
 from service.telemetry import worker_files
 
 log = logging.getLogger(__name__)

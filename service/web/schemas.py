@@ -13,9 +13,8 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 from werkzeug.datastructures import MultiDict
 
 from service.storage.models import OrderStatus
-from service.storage.moments import format_moment
+from service.storage.moments import MICROSECONDS, format_moment
 from service.storage.orders import NewOrder
-from service.storage.statistics import MICROSECONDS
 
 LARGEST_ID = 2**63 - 1
 MOST_ITEMS = 1000

@@ -1,4 +1,4 @@
-"""Databases of a test's own, for tests that change or break a schema."""
+"""Databases that a test may spoil, and processors that look often."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.processing import gate
 from tests.support.databases import migrate
 
 
@@ -27,3 +28,9 @@ def own_url(unmigrated_url: str) -> str:
     """The URL of a migrated database that the test may spoil."""
     migrate(unmigrated_url)
     return unmigrated_url
+
+
+@pytest.fixture
+def fresh_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have processors in this process take no look for fresh, so that each poll asks again."""
+    monkeypatch.setattr(gate, "FRESH_SECONDS", 0.0)

@@ -4,50 +4,26 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-import simplejson
-from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
 
 from service.app import create_app
-from service.storage.models import Order
+from service.storage.results import Result, Verdict
 from tests.support import states
 from tests.support.answers import FULL_FIELDS, json_of
+from tests.support.commands import (
+    assert_fails,
+    assert_wrong_usage,
+    fields_from,
+    json_from,
+    run,
+    table_from,
+)
 from tests.support.databases import ONLY_SQLITE, settings_for
 from tests.support.inspection import Store
 from tests.support.ports import free_port
-
-
-def run(app: Flask, *arguments: str) -> Result:
-    result: Result = app.test_cli_runner().invoke(args=["orders", *arguments])
-    return result
-
-
-def json_from(app: Flask, *arguments: str) -> Any:
-    """Return what the command prints as JSON, in one line."""
-    result = run(app, *arguments, "--json")
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.count("\n") == 1
-    return simplejson.loads(result.stdout, parse_float=Decimal)
-
-
-def table_from(app: Flask, *arguments: str) -> list[list[str]]:
-    """Return the words of each line that the command prints."""
-    result = run(app, *arguments)
-    assert (result.exit_code, result.stderr) == (0, "")
-    return [line.split() for line in result.stdout.splitlines()]
-
-
-def assert_fails(result: Result, *words: str) -> None:
-    """Check that the command says in one line what is wrong."""
-    assert result.exit_code == 1
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1, result.stderr
-    assert all(word in result.stderr for word in words), result.stderr
 
 
 @pytest.fixture
@@ -60,7 +36,7 @@ def filled(store: Store) -> Store:
 @ONLY_SQLITE
 @pytest.mark.usefixtures("filled")
 def test_list_shows_a_table(app: Flask) -> None:
-    header, *rows = table_from(app, "list")
+    header, *rows = table_from(app, "orders", "list")
     assert header[:3] == ["order_id", "user_id", "status"]
     assert [(row[0], row[2]) for row in rows] == [
         ("6", "Pending"),
@@ -76,7 +52,7 @@ def test_list_shows_a_table(app: Flask) -> None:
 @pytest.mark.usefixtures("filled")
 def test_list_prints_what_the_api_answers(app: Flask, client: FlaskClient) -> None:
     answer = client.get("/orders")
-    assert json_from(app, "list") == simplejson.loads(answer.text, parse_float=Decimal)["orders"]
+    assert json_from(app, "orders", "list") == json_of(answer)["orders"]
 
 
 @ONLY_SQLITE
@@ -87,29 +63,29 @@ def test_list_prints_what_the_api_answers(app: Flask, client: FlaskClient) -> No
         (["--status", "Failed"], [3]),
         (["--user-id", "1", "--status", "Completed"], [2, 1]),
         (["--user-id", "2"], []),
-        (["--limit", "2"], [6, 5]),
+        (["--user", "1", "--limit", "101"], [6, 5, 4, 3, 2, 1]),
     ],
     ids=str,
 )
 def test_list_filters(app: Flask, options: list[str], ids: list[int]) -> None:
-    assert [order["order_id"] for order in json_from(app, "list", *options)] == ids
+    assert [order["order_id"] for order in json_from(app, "orders", "list", *options)] == ids
 
 
 @ONLY_SQLITE
 def test_list_of_nothing(app: Flask) -> None:
-    assert len(table_from(app, "list")) == 1
-    assert json_from(app, "list") == []
+    assert len(table_from(app, "orders", "list")) == 1
+    assert json_from(app, "orders", "list") == []
 
 
 @pytest.mark.usefixtures("filled")
 def test_show_an_order(app: Flask) -> None:
-    header, *rows = table_from(app, "show", "3")
+    header, *rows = table_from(app, "orders", "show", "3")
     assert header == ["field", "value"]
     found = {row[0]: " ".join(row[1:]) for row in rows}
     assert set(found) == FULL_FIELDS
     assert (found["order_id"], found["status"], found["last_error"]) == ("3", "Failed", "boom")
-    order = json_from(app, "show", "3")
-    assert set(order) == FULL_FIELDS
+    order = json_from(app, "orders", "show", "3")
+    assert set(order) == FULL_FIELDS | {"attempt_list"}
     assert (order["order_id"], order["status"], order["last_error"]) == (3, "Failed", "boom")
 
 
@@ -120,13 +96,15 @@ def test_amounts_are_exact(app: Flask, client: FlaskClient) -> None:
         ' "total_amount": 9999999999.99}',
         content_type="application/json",
     )
-    order = json_from(app, "show", "9223372036854775807")
+    order = json_from(app, "orders", "show", "9223372036854775807")
     assert order["total_amount"] == Decimal("9999999999.99")
-    assert ["total_amount", "9999999999.99"] in table_from(app, "show", "9223372036854775807")
+    assert ["total_amount", "9999999999.99"] in table_from(
+        app, "orders", "show", "9223372036854775807"
+    )
 
 
 def test_retry_puts_a_failed_order_back(app: Flask, filled: Store) -> None:
-    result = run(app, "retry", "3")
+    result = run(app, "orders", "retry", "3")
     assert result.exit_code == 0
     assert "3" in result.stdout
     assert filled.statuses()[3] == "Pending"
@@ -143,31 +121,55 @@ def test_retry_puts_a_failed_order_back(app: Flask, filled: Store) -> None:
 )
 def test_retry_refuses_other_orders(app: Flask, filled: Store, order_id: int, status: str) -> None:
     before = filled.statuses()
-    assert_fails(run(app, "retry", str(order_id)), str(order_id), status, "Failed")
+    assert_fails(run(app, "orders", "retry", str(order_id)), str(order_id), status, "Failed")
     assert filled.statuses() == before
 
 
 @ONLY_SQLITE
 @pytest.mark.parametrize("command", ["show", "retry"])
 def test_an_unknown_order(app: Flask, command: str) -> None:
-    assert_fails(run(app, command, "77"), "77")
+    assert_fails(run(app, "orders", command, "77"), "77")
 
 
 @pytest.mark.usefixtures("filled")
 def test_stats(app: Flask, client: FlaskClient) -> None:
-    expected = {
+    figures = {
         "total_orders": 6,
         "pending_orders": 2,
         "processing_orders": 1,
         "completed_orders": 2,
         "failed_orders": 1,
+        "cancelled_orders": 0,
         "avg_processing_time_seconds": Decimal("0.15"),
     }
-    assert json_from(app, "stats") == expected
-    assert dict(table_from(app, "stats")[1:]) == {
-        name: str(value) for name, value in expected.items()
+    assert json_of(client.get("/metrics")) == figures
+    of_processors = {
+        "waiting_orders": 0,
+        "processors": 0,
+        "running_operations": 0,
+        "paused": False,
+        "receiver": "ok",
     }
-    assert json_of(client.get("/metrics")) == expected
+    expected = figures | of_processors
+    found = json_from(app, "orders", "stats")
+    assert found.pop("queue_age_seconds") >= 0
+    assert found == expected
+    shown = fields_from(app, "orders", "stats")
+    assert float(shown.pop("queue_age_seconds")) >= 0
+    assert shown == {name: str(value) for name, value in expected.items()}
+
+
+def test_stats_of_what_waits_and_what_runs(app: Flask, store: Store) -> None:
+    store.add_orders([1, 2])
+    [claim] = states.claim(store, 1)
+    states.record(store, [Result(claim, Verdict.RETRY, error="away", delay=3600)])
+    states.pass_time(store, 600)
+    assert run(app, "processing", "pause", "--reason", "a test").exit_code == 0
+    assert run(app, "orders", "retry", "--status", "Failed", "--yes", "--no-wait").exit_code == 0
+    found = json_from(app, "orders", "stats")
+    assert (found["pending_orders"], found["waiting_orders"]) == (2, 1)
+    assert (found["paused"], found["running_operations"]) == (True, 1)
+    assert 600 <= found["queue_age_seconds"] < 700
 
 
 @ONLY_SQLITE
@@ -179,37 +181,30 @@ def test_stats(app: Flask, client: FlaskClient) -> None:
         ["show"],
         ["retry", "1.5"],
         ["list", "--status", "Done"],
-        ["list", "--limit", "101"],
+        ["list", "--limit", "0"],
+        ["list", "--from", "yesterday"],
+        ["list", "--after", "NQ"],
         ["list", "--user-id", "0"],
         ["nonsense"],
     ],
     ids=" ".join,
 )
 def test_wrong_usage_is_explained(app: Flask, arguments: list[str]) -> None:
-    result = run(app, *arguments)
-    assert result.exit_code == 2
-    assert "Usage:" in result.stderr
-    assert "Traceback" not in result.output
+    result = run(app, "orders", *arguments)
+    assert_wrong_usage(result)
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["show", "1"], ["retry", "1"], ["stats"]])
 def test_a_lost_database_is_one_line(arguments: list[str]) -> None:
     url = f"mysql+pymysql://orders:hunter2@127.0.0.1:{free_port()}/orders"
-    result = run(create_app(settings_for(url)), *arguments)
+    result = run(create_app(settings_for(url)), "orders", *arguments)
     assert_fails(result, "database", "DATABASE_URL")
     assert "hunter2" not in result.output
 
 
 @pytest.mark.parametrize("path", ["", "fresh.db"], ids=["a folder", "no tables"])
 def test_so_is_a_file_that_is_no_database_of_orders(tmp_path: Path, path: str) -> None:
-    result = run(create_app(settings_for(f"sqlite:///{tmp_path}/{path}")), "list", "--json")
+    result = run(
+        create_app(settings_for(f"sqlite:///{tmp_path}/{path}")), "orders", "list", "--json"
+    )
     assert_fails(result, "database", "flask db upgrade")
-
-
-def test_what_is_stored_moves_no_cursor_of_a_terminal(app: Flask, store: Store) -> None:
-    store.add_orders([1])
-    store.run(lambda its: its.execute(update(Order).values(last_error="\x1b[2J\x07 gone")))
-    for arguments in (["list"], ["show", "1"]):
-        printed = run(app, *arguments).output
-        assert "gone" in printed
-        assert all(line.isprintable() for line in printed.splitlines())

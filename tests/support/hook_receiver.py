@@ -60,9 +60,10 @@ class HookReceiver:
         """The connections that requests came by."""
         return {call.client for call in self.calls}
 
-    def silence(self, _connection: socket.socket) -> None:
-        """Answer nothing for longer than anybody should wait."""
+    def silence(self, connection: socket.socket) -> None:
+        """Answer nothing for longer than anybody should wait, and close the connection."""
         self.ended.wait(LONG)
+        connection.shutdown(socket.SHUT_RDWR)
 
     def serve(self, handler: socketserver.StreamRequestHandler) -> bool:
         """Take one request and answer it; return whether the connection is used again."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from service.storage.models import Order, OrderStatus
 from service.storage.moments import utcnow
 from service.storage.totals import add_totals
-from service.storage.waiting import waiting_values
+from service.storage.waiting import NEVER
 from tests.support.inspection import Store
 
 DAY = 86_400.0
@@ -38,25 +39,33 @@ def add_finished(
     counts = {status.value.lower(): len(ids)}
     if completed:
         counts["processing_microseconds"] = MICROSECONDS * len(ids)
-    _add(store, ids, columns, counts, -DAY * days)
+    _add(store, ids, columns, counts, DAY * days)
 
 
 def add_waiting(store: Store, ids: Sequence[int], seconds: float = 3600.0) -> None:
     """Store orders that failed once, and wait so many seconds for their next attempt."""
-    columns = {"attempts": 1, "last_error": "away"} | waiting_values(seconds)
+    due = store.run(now) + timedelta(seconds=seconds)
+    columns = {"attempts": 1, "last_error": "away", "next_attempt_at": due, "available_at": NEVER}
     _add(store, ids, columns, {"waiting": len(ids)}, 0.0)
 
 
+def now(connection: Connection) -> datetime:
+    """Return the database's time."""
+    moment: datetime = connection.execute(select(utcnow().label("now"))).scalar_one()
+    return moment
+
+
 def _add(
-    store: Store, ids: Sequence[int], columns: dict[str, Any], counts: dict[str, int], ago: float
+    store: Store, ids: Sequence[int], columns: dict[str, Any], counts: dict[str, int], age: float
 ) -> None:
-    moments = dict.fromkeys(("available_at", "created_at", "updated_at"), utcnow(ago))
-    common = {"user_id": 1, "total_amount": Decimal(1), "fence": 1, "key_version": 0}
-    statement = insert(Order).values(moments | common | columns)
-    rows = [{"order_id": order_id, "item_ids": [1, 2]} for order_id in ids]
+    common = {"user_id": 1, "total_amount": Decimal(1), "item_ids": [1, 2], "fence": 1}
 
     def work(connection: Connection) -> None:
-        connection.execute(statement, rows)
+        # Values, not SQL: only then the driver sends many rows at once.
+        moment = now(connection) - timedelta(seconds=age)
+        moments = dict.fromkeys(("available_at", "created_at", "updated_at"), moment)
+        row = moments | common | {"key_version": 0} | columns
+        connection.execute(insert(Order), [row | {"order_id": order_id} for order_id in ids])
         add_totals(connection, slot=7, **counts)
 
     store.run(work)

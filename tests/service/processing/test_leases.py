@@ -102,7 +102,7 @@ def test_orders_that_wait_for_a_slow_thread_are_given_to_others(store: Store, ur
     store.add_orders(range(2001, 2051), user_id=FINE)
     with processing(url, handler, processor_threads=2):
         wait_until(lambda: len(slow) == 2, SECONDS, "two slow orders")
-        behind = {number: "Pending" for number in range(2001, 2051)}
+        behind = dict.fromkeys(range(2001, 2051), "Pending")
         given_back = wait_until(
             lambda: behind.items() <= store.statuses().items(), SECONDS, "orders given back"
         )

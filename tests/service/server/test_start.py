@@ -15,6 +15,7 @@ SECONDS = 60.0
 GUNICORN = ["gunicorn", "--config", "service/server/gunicorn.conf.py"]
 STATS = ["flask", "--app", "wsgi", "orders", "stats"]
 PROCESS = ["flask", "process-orders"]
+KINDS = "tests.support.handler_kinds"
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,9 @@ PROCESS = ["flask", "process-orders"]
         (GUNICORN, {"PORT": "abc"}, ["PORT", "'abc'", "1 to 65535"]),
         (STATS, {"PORT": "abc"}, ["PORT", "'abc'", "1 to 65535"]),
         (GUNICORN, {"ORDER_HANDLER": "no.such:one"}, ["ORDER_HANDLER", "no.such"]),
+        (GUNICORN, {"ORDER_HANDLER": f"{KINDS}:generator"}, ["ORDER_HANDLER", "is a generator"]),
         (PROCESS, {"ORDER_HANDLER": "service.config:one"}, ["ORDER_HANDLER", "service.config"]),
+        (PROCESS, {"ORDER_HANDLER": f"{KINDS}:AClass"}, ["ORDER_HANDLER", "is a class"]),
         (PROCESS, {"PROCESSOR_THREADS": "0"}, ["PROCESSOR_THREADS", "0"]),
         (STATS, {"DATABASE_URL": "sqlite:////dev/null/orders.db"}, ["DATABASE_URL"]),
     ],
@@ -31,7 +34,9 @@ PROCESS = ["flask", "process-orders"]
         "server: variable",
         "command: variable",
         "server: handler",
+        "server: a handler that would do nothing",
         "processor: handler",
+        "processor: a handler that would do nothing",
         "processor: no threads",
         "command: database",
     ],

@@ -46,6 +46,7 @@ def test_shows_a_whole_new_order(client: FlaskClient) -> None:
     assert sent == order_body(123) | {"total_amount": Decimal("150.75")}
     assert (order["status"], order["attempts"]) == ("Pending", 0)
     assert (order["processing_time_seconds"], order["last_error"]) == (None, None)
+    assert order["next_attempt_at"] is None
 
 
 @ONLY_SQLITE
@@ -89,6 +90,15 @@ def test_an_order_that_waits_for_its_retry_is_pending(client: FlaskClient, store
     states.record(store, [Result(claim, Verdict.RETRY, error="away", delay=60)])
     order = json_of(client.get("/orders/1?view=full"))
     assert (order["status"], order["attempts"], order["last_error"]) == ("Pending", 1, "away")
+    assert MOMENT.fullmatch(order["next_attempt_at"])
+    failed, due = (
+        datetime.fromisoformat(order[name]) for name in ("updated_at", "next_attempt_at")
+    )
+    # Both by the database's clock, which has milliseconds on SQLite.
+    assert abs(due - failed - timedelta(seconds=60)) <= timedelta(milliseconds=1)
+    states.pass_time(store, 60)
+    states.promote_due(store)
+    assert json_of(client.get("/orders/1?view=full"))["next_attempt_at"] is None
 
 
 @ONLY_SQLITE

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from service.app import create_app
-from service.processing.handlers import simulate
+from service.processing.handlers.simulate import simulate
 from service.processing.processor import POOL_SIZE, Processor
 from service.runtime import runtime
 from service.storage.models import db

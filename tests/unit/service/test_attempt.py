@@ -51,5 +51,18 @@ def test_every_attempt_at_an_order_has_the_same_token(attempt: Attempt) -> None:
     assert again.task().idempotency_token == attempt.task().idempotency_token
 
 
+def test_a_retry_with_a_new_key_has_another_token(attempt: Attempt) -> None:
+    # No token is another order's, either.
+    claims = [
+        replace(attempt.claim, order_id=number, key_version=version)
+        for number in (1, 11)
+        for version in (0, 1, 11)
+    ]
+    tokens = [Attempt(claim, attempt.lease_ends).task().idempotency_token for claim in claims]
+    assert len(set(tokens)) == len(claims)
+    later = replace(claims[1], attempt=2, fence=8)
+    assert Attempt(later, attempt.lease_ends).task().idempotency_token == tokens[1]
+
+
 def test_a_lost_lease_lets_no_handler_begin(attempt: Attempt) -> None:
     assert not Attempt(attempt.claim, time.monotonic()).begin()

@@ -1,5 +1,5 @@
 """The database's address: its TLS, and what this Python can use. What is refused of its form is in
-`test_config`, beside the other variables."""
+`test_config_refusals`, beside the other variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which handler is loaded, and what the simulation does."""
+"""Which handlers are accepted, what a call of them does, and what the simulation does."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import random
 import time
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from service.config import WEBHOOK_HANDLER, ConfigError, Settings
-from service.processing.handlers import (
-    OrderTask,
-    load_handler,
-    load_handler_or_exit,
-    simulate,
-)
+from service.processing.handlers import OrderTask
+from service.processing.handlers.loading import load_handler
+from service.processing.handlers.simulate import simulate
+from tests.support import handler_kinds
 
 TASK = OrderTask(
     order_id=1,
@@ -27,6 +26,16 @@ TASK = OrderTask(
     idempotency_token="token",
     cancelled=lambda: False,
 )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_done() -> None:
+    handler_kinds.done.clear()
+
+
+def kind(name: str) -> Settings:
+    """Return the settings that name one of `handler_kinds`."""
+    return Settings(order_handler=f"tests.support.handler_kinds:{name}")
 
 
 @pytest.mark.parametrize("most", [0, 200])
@@ -60,9 +69,53 @@ def test_the_default_is_the_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < max(waits) <= 0.005
 
 
-def test_any_callable_can_be_named() -> None:
-    handler: object = load_handler(Settings(order_handler="time:monotonic"))
-    assert handler is time.monotonic
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("plain", "coroutine", "bound", "bound_coroutine", "of_a_class"),
+        *("callable_object", "callable_coroutine"),
+        *("partial", "partial_coroutine", "partial_of_partial"),
+        *("decorated", "with_defaults", "with_any", "returns_coroutine"),
+    ],
+)
+def test_a_call_does_the_work_to_its_end(name: str) -> None:
+    load_handler(kind(name))(TASK)
+    assert handler_kinds.done == [TASK.order_id]
+
+
+def refusal(settings: Settings) -> str:
+    """Return the line that refuses the handler."""
+    with pytest.raises(ConfigError) as caught:
+        load_handler(settings)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert handler_kinds.done == [], "it was called to find out"
+    return message
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("generator partial_generator callable_generator async_generator", "is a generator"),
+        ("AClass partial_class", "is a class"),
+        ("without_parameter with_discount later_with_discount", "with one argument"),
+        ("keyword_only unbound", "with one argument"),
+    ],
+)
+def test_what_would_not_do_the_work_is_refused(names: str, words: str) -> None:
+    for name in names.split():
+        message = refusal(kind(name))
+        assert message.startswith(f"ORDER_HANDLER: tests.support.handler_kinds:{name} ")
+        assert words in message
+        assert "expected" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["returns_generator", "returns_async_generator", "returns_future", "returns_awaitable"]
+)
+def test_what_returns_before_the_work_is_done_fails(name: str) -> None:
+    with pytest.raises(TypeError, match="did no work yet; expected"):
+        load_handler(kind(name))(TASK)
 
 
 @pytest.mark.parametrize(
@@ -75,15 +128,18 @@ def test_any_callable_can_be_named() -> None:
     ],
 )
 def test_a_handler_that_is_not_there(name: str, words: list[str]) -> None:
-    settings = Settings(order_handler=name)
-    with pytest.raises(ConfigError) as caught:
-        load_handler(settings)
-    message = str(caught.value)
+    message = refusal(Settings(order_handler=name))
     assert message.startswith("ORDER_HANDLER")
     assert all(word in message for word in words)
-    assert len(message.splitlines()) == 1
-    with pytest.raises(SystemExit, match="ORDER_HANDLER"):
-        load_handler_or_exit(settings)
+
+
+@pytest.mark.parametrize("problem", ["ImportError('one\\ntwo')", "SystemExit('one\\ntwo')"])
+def test_a_module_that_fails_in_several_lines_is_refused_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str
+) -> None:
+    (tmp_path / "broken_shop.py").write_text(f"raise {problem}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "one two" in refusal(Settings(order_handler="broken_shop:handle"))
 
 
 @pytest.mark.parametrize(
@@ -96,5 +152,11 @@ def test_a_handler_that_is_not_there(name: str, words: list[str]) -> None:
     ids=["neither", "only the URL", "only the secret"],
 )
 def test_the_webhook_needs_both(settings: Settings) -> None:
-    with pytest.raises(ConfigError, match="WEBHOOK_URL and WEBHOOK_SECRET"):
-        load_handler(settings)
+    assert "WEBHOOK_URL and WEBHOOK_SECRET" in refusal(settings)
+
+
+def test_the_webhook_needs_a_host() -> None:
+    settings = Settings(
+        order_handler=WEBHOOK_HANDLER, webhook_url="http://shop\\example/", webhook_secret="s"
+    )
+    assert refusal(settings).startswith("WEBHOOK_URL: ")

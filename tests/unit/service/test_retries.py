@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import random
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from service.processing.handlers import OrderRejected
+from service.processing.handlers import OrderRejected, ReceiverAway
 from service.processing.retries import describe, failure, retry_delay
+from service.storage.attempts import AttemptResult
 from service.storage.claims import Claim
-from service.storage.results import Verdict
+from service.storage.results import Result, Verdict
+
+DELAYS = (1.0, 30.0, 7200.0)
+# Whose bounds a delay has; jittered by up to 20 %.
+BOUNDS = {1: (0.8, 1.2), 2: (24.0, 36.0), 3: (5760.0, 8640.0)}
 
 
 def claim(attempt: int) -> Claim:
@@ -19,54 +24,92 @@ def claim(attempt: int) -> Claim:
     return Claim(1, 1, attempt, 1, 1, [1], Decimal(1), moment)
 
 
-def longest(monkeypatch: pytest.MonkeyPatch, attempt: int) -> float:
-    monkeypatch.setattr(random, "uniform", lambda _low, high: high)
-    return retry_delay(attempt)
+def after(attempt: int, error: BaseException | str, **known: bool) -> Result:
+    """Return the result of this attempt of 2.5 s, with `DELAYS`."""
+    return failure(claim(attempt), error, DELAYS, seconds=2.5, worker="me", **known)
 
 
-def shortest(monkeypatch: pytest.MonkeyPatch, attempt: int) -> float:
-    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
-    return retry_delay(attempt)
+def test_delays_are_jittered_by_up_to_20_percent() -> None:
+    delays = [retry_delay(100.0) for _ in range(500)]
+    assert all(80 <= delay <= 120 for delay in delays)
+    assert len(set(delays)) > 400
+    # No bound is out of reach: 20 of 500 are expected beyond each.
+    assert min(delays) < 84
+    assert max(delays) > 116
 
 
-def test_delays_double_from_one_second_to_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    doubled = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
-    attempts = range(1, len(doubled) + 1)
-    assert [longest(monkeypatch, attempt) for attempt in attempts] == doubled
-    assert [2 * shortest(monkeypatch, attempt) for attempt in attempts] == doubled
-
-
-@pytest.mark.parametrize("attempt", [1, 5, 10**9])
-def test_delays_are_jittered_within_their_bounds(
-    monkeypatch: pytest.MonkeyPatch, attempt: int
-) -> None:
-    delays = [retry_delay(attempt) for _ in range(200)]
-    assert len(set(delays)) > 100
-    low, high = shortest(monkeypatch, attempt), longest(monkeypatch, attempt)
-    assert all(low <= delay <= high for delay in delays)
-
-
-@pytest.mark.parametrize("attempt", [1, 4])
-def test_a_failed_attempt_is_retried_later(attempt: int) -> None:
-    result = failure(claim(attempt), RuntimeError("boom"), max_attempts=5)
+@pytest.mark.parametrize("attempt", BOUNDS)
+def test_each_attempt_is_followed_by_the_delay_of_its_number(attempt: int) -> None:
+    low, high = BOUNDS[attempt]
+    result = after(attempt, RuntimeError("boom"))
     assert (result.verdict, result.error) == (Verdict.RETRY, "RuntimeError: boom")
-    assert result.delay > 0
+    assert low <= result.delay <= high
+    assert result.kind is AttemptResult.FAILED
 
 
-@pytest.mark.parametrize(("attempt", "most"), [(5, 5), (6, 5), (1, 1)])
-def test_the_last_attempt_fails_the_order(attempt: int, most: int) -> None:
-    result = failure(claim(attempt), RuntimeError("boom"), max_attempts=most)
+# More than there are delays: the settings have changed since.
+@pytest.mark.parametrize("attempt", [4, 5])
+@pytest.mark.parametrize("error", [RuntimeError("boom"), "took too long"], ids=str)
+def test_after_the_last_delay_the_order_fails(attempt: int, error: BaseException | str) -> None:
+    assert after(attempt, error).verdict is Verdict.FAIL
+
+
+def test_without_delays_the_first_attempt_is_the_last() -> None:
+    result = failure(claim(1), RuntimeError("boom"), (), seconds=1, worker="me")
     assert (result.verdict, result.error) == (Verdict.FAIL, "RuntimeError: boom")
 
 
 def test_a_rejected_order_fails_at_once() -> None:
-    result = failure(claim(1), OrderRejected("never"), max_attempts=5)
+    result = after(1, OrderRejected("never"))
     assert (result.verdict, result.error) == (Verdict.FAIL, "OrderRejected: never")
+    assert result.kind is AttemptResult.REJECTED
 
 
-def test_a_reason_in_words() -> None:
-    result = failure(claim(1), "took too long", max_attempts=5)
+def test_a_reason_in_words_is_that_of_a_time_out() -> None:
+    result = after(1, "took too long")
     assert (result.verdict, result.error) == (Verdict.RETRY, "took too long")
+    assert result.kind is AttemptResult.TIMED_OUT
+
+
+def test_who_made_the_attempt_and_how_long_it_took_is_kept() -> None:
+    result = after(1, RuntimeError("boom"), probe=True)
+    assert (result.seconds, result.worker, result.probe) == (2.5, "me", True)
+    assert not after(1, RuntimeError("boom")).probe
+
+
+@pytest.mark.parametrize("attempt", [1, 4])
+def test_an_absence_puts_the_order_aside_however_many_attempts_it_had(attempt: int) -> None:
+    result = after(attempt, ReceiverAway("closed", retry_after=7))
+    assert (result.verdict, result.delay) == (Verdict.PUT_ASIDE, 0)
+    assert result.error == "ReceiverAway: closed"
+    assert result.kind is AttemptResult.RECEIVER_AWAY
+    assert result.absence is not None
+    assert result.absence.retry_after == 7
+    assert not result.shows_receiver
+
+
+def test_what_an_absence_means_if_it_is_the_orders_own() -> None:
+    absence = after(1, ReceiverAway(), others_succeed=True).absence
+    assert absence is not None
+    low, high = BOUNDS[1]
+    assert absence.others_succeed
+    assert absence.verdict is Verdict.RETRY
+    assert low <= absence.delay <= high
+    last = after(4, ReceiverAway()).absence
+    assert last is not None
+    assert (last.verdict, last.others_succeed) == (Verdict.FAIL, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        *((None, 0), (0, 0), (2.5, 2.5), ("3", 3), (10**9, 86_400), (float("inf"), 86_400)),
+        *((-1, 0), (float("nan"), 0), ("soon", 0), ([1], 0), (10**400, 0)),
+    ],
+    ids=lambda value: str(value)[:10],
+)
+def test_whatever_a_handler_says_is_a_number_of_seconds(said: Any, seconds: float) -> None:
+    assert ReceiverAway("away", said).seconds == seconds
 
 
 class Broken(Exception):

@@ -74,6 +74,8 @@ def private_names(path: Path) -> Iterator[str]:
         match node:
             case ast.Attribute(value=ast.Name(id="self" | "cls")):
                 pass
+            case ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="_deserialize"):
+                pass  # marshmallow's documented way to a field of one's own
             case ast.Attribute(attr=name) if is_private(name):
                 yield ast.unparse(node)
             case ast.ImportFrom(module=module, names=names):
