@@ -159,7 +159,7 @@ def _report(batch: ClaimedBatch) -> None:
     metrics.ORDERS_CLAIMED.inc(len(batch.claims))
     for claim in batch.claims:
         if claim.attempt == 1:
-            metrics.START_SECONDS.observe(max(0.0, claim.waited))
+            metrics.START_SECONDS.observe(claim.waited)
     if batch.lost:
         metrics.ATTEMPTS.labels(result=AttemptResult.LOST.value).inc(batch.lost)
     for order_id in batch.exhausted:

@@ -70,16 +70,16 @@ class OrderQueue:
             lambda connection: leases.renew_leases(connection, held, self._lease_seconds)
         )
 
-    def record(self, results: Sequence[Result]) -> dict[ClaimKey, Result]:
-        """Record the results; return, by their claims' keys, those whose claims were still held,
-        as they were decided."""
+    def record(self, results: Sequence[Result]) -> Sequence[Result | None]:
+        """Record the results; return each as it was decided, or None if its claim was lost."""
         if all(one.verdict is Verdict.COMPLETE and not one.probe for one in results):
             with suppress(NotAllHeld):
                 self._complete_all(results)
-                return {result.claim.key: result for result in results}
-        return self._database.transaction(
+                return results
+        recorded = self._database.transaction(
             lambda connection: record_results(connection, results, self.slot)
         )
+        return [recorded.get(result.claim.key) for result in results]
 
     def _complete_all(self, results: Sequence[Result]) -> None:
         if len(results) == 1 and self._database.statement(

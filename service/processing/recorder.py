@@ -7,12 +7,11 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from service.processing.attempt import Attempt, InFlight
 from service.processing.order_queue import OrderQueue
 from service.processing.reports import report
-from service.storage.claims import ClaimKey
 from service.storage.failures import describe, is_permanent, is_unavailable
 from service.storage.results import Result
 
@@ -146,10 +145,10 @@ class Recorder:
             self._in_flight.remove([attempt])
             self._on_recorded([result])
 
-    def _finish(self, batch: list[Entry], recorded: dict[ClaimKey, Result]) -> None:
-        report([(result, recorded.get(result.claim.key)) for _, result in batch])
+    def _finish(self, batch: list[Entry], recorded: Sequence[Result | None]) -> None:
+        report([result for _, result in batch], recorded)
         self._in_flight.remove(attempt for attempt, _ in batch)
         self._on_recorded([result for _, result in batch])
-        delays = [result.delay for result in recorded.values() if result.delay]
+        delays = [result.delay for result in recorded if result is not None and result.delay]
         if delays:
             self._on_waiting(min(delays))

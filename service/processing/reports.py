@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 
 from service.storage.attempts import AttemptResult
@@ -16,31 +15,35 @@ log = logging.getLogger(__name__)
 LOST = "lease lost: another process has the order, so this attempt counts for nothing"
 
 
-def report(results: Sequence[tuple[Result, Result | None]]) -> None:
+def report(handed_in: Sequence[Result], recorded: Sequence[Result | None]) -> None:
     """Report results, each with what was recorded of it: None when its lease was lost."""
-    kinds: Counter[AttemptResult] = Counter()
-    statuses: Counter[OrderStatus] = Counter()
-    for handed_in, result in results:
-        claim = handed_in.claim
+    completed = 0
+    for before, result in zip(handed_in, recorded, strict=True):
         if result is None:
-            metrics.LEASES_LOST.inc()
-            log.warning(LOST, extra={"order_id": claim.order_id, "attempt": claim.attempt})
-            continue
-        kinds[result.kind] += 1
-        match result.verdict:
-            case Verdict.COMPLETE:
-                statuses[OrderStatus.COMPLETED] += 1
-                metrics.END_SECONDS.observe(max(0.0, claim.waited + result.seconds))
-            case Verdict.FAIL:
-                statuses[OrderStatus.FAILED] += 1
-            case Verdict.RETRY:
-                metrics.ORDERS_RETRIED.inc()
-        if result.verdict is not Verdict.COMPLETE:
-            _log(result)
-    for kind, number in kinds.items():
-        metrics.ATTEMPTS.labels(result=kind.value).inc(number)
-    for status, number in statuses.items():
-        metrics.ORDERS_FINISHED.labels(status=status.value).inc(number)
+            _report_lost(before)
+        elif result.verdict is Verdict.COMPLETE:
+            completed += 1
+            metrics.END_SECONDS.observe(result.claim.waited + result.seconds)
+        else:
+            _report_unfinished(result)
+    if completed:
+        metrics.ATTEMPTS.labels(result=AttemptResult.COMPLETED.value).inc(completed)
+        metrics.ORDERS_FINISHED.labels(status=OrderStatus.COMPLETED.value).inc(completed)
+
+
+def _report_lost(result: Result) -> None:
+    metrics.LEASES_LOST.inc()
+    claim = result.claim
+    log.warning(LOST, extra={"order_id": claim.order_id, "attempt": claim.attempt})
+
+
+def _report_unfinished(result: Result) -> None:
+    metrics.ATTEMPTS.labels(result=result.kind.value).inc()
+    if result.verdict is Verdict.FAIL:
+        metrics.ORDERS_FINISHED.labels(status=OrderStatus.FAILED.value).inc()
+    elif result.verdict is Verdict.RETRY:
+        metrics.ORDERS_RETRIED.inc()
+    _log(result)
 
 
 def _log(result: Result) -> None:

@@ -116,15 +116,15 @@ class Workers:
         try:
             self._handler(attempt.task())
         except BaseException as error:  # noqa: BLE001 - whatever it raises is the order's failure
-            return self._failure(attempt, error)
-        finally:
             metrics.HANDLER_SECONDS.observe(attempt.seconds())
+            return self._failure(attempt, error)
         seconds = attempt.seconds()
+        metrics.HANDLER_SECONDS.observe(seconds)
         self._last_success = time.monotonic()
         return Result(
             attempt.claim,
             Verdict.COMPLETE,
-            microseconds=round(seconds * 1_000_000),
+            round(seconds * 1_000_000),
             seconds=seconds,
             worker=self._name,
             probe=attempt.probe,

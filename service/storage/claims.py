@@ -231,7 +231,7 @@ def _claim(row: Row[*tuple[Any, ...]], fences: int) -> Claim:
         total_amount=row.total_amount,
         created_at=EPOCH + timedelta(microseconds=row.created),
         key_version=row.key_version,
-        waited=row.waited / MICROSECONDS,
+        waited=max(0, row.waited) / MICROSECONDS,
     )
 
 

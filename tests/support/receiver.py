@@ -76,7 +76,7 @@ class Receiver:
                 return found, address
 
         self._server = Server(("127.0.0.1", self.port), Handler)
-        self._server.open_sockets = set()  # type: ignore[attr-defined]
+        self._server.open_sockets = set()
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:

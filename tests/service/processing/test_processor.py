@@ -25,6 +25,7 @@ def delay_of(store: Store, order_id: int) -> float:
     """Return how long after its last change the order's next attempt is due."""
     query = select(Order.next_attempt_at, Order.updated_at).where(Order.order_id == order_id)
     next_attempt_at, updated_at = store.run(lambda connection: connection.execute(query).one())
+    assert next_attempt_at is not None
     seconds: float = (next_attempt_at - updated_at).total_seconds()
     return seconds
 
