@@ -25,7 +25,7 @@ from tests.support.polling import wait_until
 from tests.support.processors import SECONDS, processing
 from tests.support.stored_orders import add_finished, add_waiting
 
-pytestmark = pytest.mark.usefixtures("fresh_looks")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fresh_looks")]
 
 POLL_SECONDS = 0.05
 

@@ -23,6 +23,8 @@ from tests.support.polling import wait_until
 from tests.support.processors import SECONDS, processing
 
 # The contract's, from the answer until every processor obeys.
+pytestmark = pytest.mark.slow
+
 OBEYED_SECONDS = 2.0
 THREADS = 2
 # After so many orders that took no time the processor claims ahead.
