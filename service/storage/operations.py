@@ -104,7 +104,7 @@ def insert_operation(connection: Connection, new: NewOperation) -> int:
             updated_at=utcnow(),
         )
     )
-    return int(stored.inserted_primary_key[0])  # type: ignore[index] # one row was inserted
+    return int(stored.lastrowid)
 
 
 def get_operation(connection: Connection, number: int) -> Row[*tuple[Any, ...]] | None:
@@ -130,16 +130,7 @@ def count_running(connection: Connection) -> int:
 
 def stop_operation(connection: Connection, number: int, by: str) -> None:
     """Have the operation stopped where it is, if it runs."""
-    connection.execute(
-        update(Operation)
-        .where(Operation.id == number, Operation.state == OperationState.RUNNING.value)
-        .values(
-            state=OperationState.STOPPED.value,
-            stopped_by=by[:255],
-            updated_at=utcnow(),
-            finished_at=utcnow(),
-        )
-    )
+    _end(connection, number, OperationState.STOPPED, stopped_by=by[:255])
 
 
 def running() -> Select[int]:
@@ -202,15 +193,14 @@ def run_batch(
 
 def fail_operation(connection: Connection, number: int, error: str) -> None:
     """Note that the operation cannot go on, and why."""
+    _end(connection, number, OperationState.FAILED, error=error[:1000])
+
+
+def _end(connection: Connection, number: int, state: OperationState, **values: str) -> None:
     connection.execute(
         update(Operation)
         .where(Operation.id == number, Operation.state == OperationState.RUNNING.value)
-        .values(
-            state=OperationState.FAILED.value,
-            error=error[:1000],
-            updated_at=utcnow(),
-            finished_at=utcnow(),
-        )
+        .values(state=state.value, updated_at=utcnow(), finished_at=utcnow(), **values)
     )
 
 

@@ -11,8 +11,8 @@ from service.storage.operations import Action, NewOperation
 from service.web.auth import caller
 from service.web.body import json_object
 from service.web.errors import ApiError
-from service.web.processing_schemas import NewOperationSchema, OperationSchema, PageQuerySchema
-from service.web.schemas import LARGEST_ID, encode_cursor, parse_integer
+from service.web.processing_schemas import NewOperationSchema, OperationSchema
+from service.web.schemas import LARGEST_ID, PageQuerySchema, encode_cursor, parse_integer
 
 blueprint = Blueprint("operations", __name__)
 

@@ -11,12 +11,7 @@ from service.storage.models import OrderStatus
 from service.storage.moments import parse_moment
 from service.storage.operations import STATUSES, Action
 from service.web.schemas import (
-    DEFAULT_LIMIT,
-    LARGEST_LIMIT,
-    Cursor,
     Id,
-    QueryInteger,
-    QuerySchema,
     format_optional,
 )
 
@@ -123,13 +118,6 @@ class OperationSchema(Schema):
     created_at = fields.Function(lambda row: format_optional(row.created_at))
     updated_at = fields.Function(lambda row: format_optional(row.updated_at))
     finished_at = fields.Function(lambda row: format_optional(row.finished_at))
-
-
-class PageQuerySchema(QuerySchema):
-    """The query string of a list without filters."""
-
-    limit = QueryInteger(1, LARGEST_LIMIT, load_default=DEFAULT_LIMIT)
-    after = Cursor(attribute="before")
 
 
 class AttemptSchema(Schema):

@@ -151,13 +151,18 @@ class QuerySchema(Schema):
         return {name: value for name, value in data.items() if value}
 
 
-class ListQuerySchema(QuerySchema):
+class PageQuerySchema(QuerySchema):
+    """The query string of a list without filters."""
+
+    limit = QueryInteger(1, LARGEST_LIMIT, load_default=DEFAULT_LIMIT)
+    after = Cursor(attribute="before")
+
+
+class ListQuerySchema(PageQuerySchema):
     """The query string of `GET /orders`."""
 
     status = fields.String(validate=validate.OneOf([status.value for status in OrderStatus]))
     user_id = QueryInteger(1, LARGEST_ID)
-    limit = QueryInteger(1, LARGEST_LIMIT, load_default=DEFAULT_LIMIT)
-    after = Cursor(attribute="before")
 
 
 class ViewQuerySchema(QuerySchema):
