@@ -134,11 +134,6 @@ def find_taken(connection: Connection, order_ids: Collection[int]) -> set[int]:
     return set(get_statuses(connection, order_ids))
 
 
-def get_status(connection: Connection, order_id: int) -> str | None:
-    """Return the order's status, or None when there is no such order."""
-    return get_statuses(connection, [order_id]).get(order_id)
-
-
 def get_order(connection: Connection, order_id: int) -> Row[*tuple[Any, ...]] | None:
     """Return the whole order, or None when there is no such order."""
     return connection.execute(_FULL.where(Order.order_id == order_id)).first()

@@ -10,12 +10,25 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from service.processing.handlers import OrderRejected, OrderTask
 
 # Of work that takes a while.
 WORK_SECONDS = 0.05
+# An order to call them with.
+TASK = OrderTask(
+    order_id=1,
+    user_id=2,
+    item_ids=[3],
+    total_amount=Decimal("4.00"),
+    created_at=datetime(2026, 1, 1),  # noqa: DTZ001 - naive UTC, as in the database
+    attempt=1,
+    idempotency_token="token",
+    cancelled=lambda: False,
+)
 
 done: list[int] = []
 begun: list[int] = []

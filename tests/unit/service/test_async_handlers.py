@@ -6,8 +6,6 @@ import asyncio
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
-from decimal import Decimal
 
 import pytest
 
@@ -16,18 +14,9 @@ from service.processing.handlers import Handler, OrderRejected, OrderTask, corou
 from service.processing.handlers.coroutines import EventLoop, run_on
 from service.processing.handlers.loading import load_handler
 from tests.support import handler_kinds
+from tests.support.handler_kinds import TASK
 
 SECONDS = 10.0
-TASK = OrderTask(
-    order_id=1,
-    user_id=2,
-    item_ids=[3],
-    total_amount=Decimal("4.00"),
-    created_at=datetime(2026, 1, 1),  # noqa: DTZ001 - naive UTC, as in the database
-    attempt=1,
-    idempotency_token="token",
-    cancelled=lambda: False,
-)
 
 
 @pytest.fixture(autouse=True)

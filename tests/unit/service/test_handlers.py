@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from service.config import WEBHOOK_HANDLER, ConfigError, Settings
-from service.processing.handlers import OrderTask
 from service.processing.handlers.loading import load_handler
 from service.processing.handlers.simulate import simulate
 from tests.support import handler_kinds
-
-TASK = OrderTask(
-    order_id=1,
-    user_id=2,
-    item_ids=[3],
-    total_amount=Decimal("4.00"),
-    created_at=datetime(2026, 1, 1),  # noqa: DTZ001 - naive UTC, as in the database
-    attempt=1,
-    idempotency_token="token",
-    cancelled=lambda: False,
-)
+from tests.support.handler_kinds import TASK
 
 
 @pytest.fixture(autouse=True)
