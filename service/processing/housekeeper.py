@@ -21,8 +21,8 @@ from service.storage.processors import Presence
 
 log = logging.getLogger(__name__)
 
-# Orders or keys that are changed in one transaction.
-BATCH = 500
+# Orders or keys that are changed in one transaction: others wait for its commit.
+BATCH = 100
 # Seconds between two times that old keys are looked for, and that it shows that it lives.
 KEY_SECONDS, PRESENCE_SECONDS = 10.0, 10.0
 # Between two batches it rests for as long as one took, so that others get their turn.

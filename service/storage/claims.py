@@ -42,7 +42,8 @@ ISOLATED_FROM_ATTEMPT = 3
 LOST_ERROR = "its worker died or lost its lease"
 
 # How many times as many orders are looked at as are to be claimed: other processes claim, too.
-CANDIDATES = 4
+# Of a large claim, so many more at most.
+CANDIDATES, MOST_OTHERS = 4, 400
 # How many times as many again, when all of those were locked.
 MORE_CANDIDATES = 8
 # A batch's claims are numbered from a random number of so many bits: the database itself, restored
@@ -248,7 +249,7 @@ def _lock_claimable(
     """Lock the oldest claimable orders that nobody else has locked, however many others have."""
     if not limit:
         return []
-    candidates = limit * CANDIDATES
+    candidates = min(limit * CANDIDATES, limit + MOST_OTHERS)
     while True:
         given = {"candidates": candidates, **rule.parameters}
         found = connection.execute(LOCK_CLAIMABLE, {"limit": limit, **given}).all()

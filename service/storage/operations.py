@@ -30,8 +30,8 @@ from service.storage import order_changes
 from service.storage.models import BY_OUTCOME, Operation, Order, OrderStatus
 from service.storage.moments import parse_moment, utcnow
 
-# Rows that are looked at in one transaction, whether they match or not.
-BATCH = 500
+# Rows that are looked at in one transaction, whether they match or not: others wait for its commit.
+BATCH = 100
 
 
 class Action(StrEnum):

@@ -163,9 +163,51 @@ def test_an_idempotency_key_replays_the_first_answer(post: Request) -> None:
     assert post(order_body(order_id, user_id=7), *key)[0] == 422
 
 
+def test_operators_pause_cancel_and_resume(ask: Request, post: Request) -> None:
+    user_id = next(ORDER_IDS)
+
+    def accepted() -> int:
+        order_id = next(ORDER_IDS)
+        assert post(order_body(order_id, user_id=user_id))[0] == 201
+        return order_id
+
+    def status(order_id: int) -> str:
+        found: str = ask("GET", f"/orders/{order_id}")[2]["status"]
+        return found
+
+    def stays_pending() -> bool:
+        return status(accepted()) == "Pending"
+
+    send = ["--header", f"Content-Type: {JSON}", "--data-binary"]
+    paused = ask("POST", "/processing/pause", *send, '{"reason": "the receiver moves"}')
+    try:
+        assert (paused[0], paused[2]["reason"]) == (200, "the receiver moves")
+        wait_until(stays_pending, 5, "processors that pause")
+        first, second = accepted(), accepted()
+        answer = ask("POST", f"/orders/{first}/cancel")
+        assert answer[::2] == (200, {"order_id": first, "status": "Cancelled"})
+        assert ask("GET", f"/orders/{first}/attempts")[::2] == (200, {"attempts": []})
+
+        wanted = {"action": "cancel", "filter": {"user_id": user_id, "status": "Pending"}}
+        code, headers, begun = ask("POST", "/operations", *send, json.dumps(wanted))
+        path = headers["location"]
+        assert (code, path) == (202, f"/operations/{begun['operation_id']}")
+        wait_until(lambda: ask("GET", path)[2]["state"] == "Completed", 20, "the operation's end")
+        assert ask("GET", path)[2]["changed"] >= 1
+        assert status(second) == "Cancelled"
+        newest = ask("GET", "/operations?limit=1")[2]["operations"][0]
+        assert newest["operation_id"] == begun["operation_id"]
+        assert ask("GET", "/processing")[2]["paused"] is True
+    finally:
+        resumed = ask("POST", "/processing/resume")
+    assert (resumed[0], resumed[2]["paused"]) == (200, False)
+    last = accepted()
+    wait_until(lambda: status(last) == "Completed", 20, "completion")
+
+
 def test_metrics_count_exactly(stack: Stack, ask: Request) -> None:
     figures = ask("GET", "/metrics")[2]
-    states = ("pending", "processing", "completed", "failed")
+    states = ("pending", "processing", "completed", "failed", "cancelled")
     assert figures["total_orders"] == sum(figures[f"{state}_orders"] for state in states)
     assert figures["total_orders"] == int(stack.query("SELECT COUNT(*) FROM orders").stdout)
 
