@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import math
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy.engine import URL
 
+from service import setting_values as values
 from service.database_url import (
     LARGEST_PORT,
     MYSQL_URL_FORM,
@@ -25,9 +22,6 @@ from service.database_url import (
 
 DEVELOPMENT_USERNAME = "admin"
 DEVELOPMENT_PASSWORD = "securepassword"  # noqa: S105 - the documented development default
-DEFAULT_HANDLER = "service.processing.handlers:simulate"
-WEBHOOK_HANDLER = "service.processing.handlers:webhook"
-HANDLER_ALIASES = {"simulate": DEFAULT_HANDLER, "webhook": WEBHOOK_HANDLER}
 # A rotation's end leaves the file in place, and nothing in it.
 MAY_BE_EMPTY = {"AUTH_PASSWORD_PREVIOUS", "WEBHOOK_SECRET_PREVIOUS"}
 FORMER = {"PROCESSOR_MAX_ATTEMPTS": "PROCESSOR_RETRY_DELAYS has one delay for each later attempt"}
@@ -37,103 +31,6 @@ PARSE = "parse"
 
 class ConfigError(Exception):
     """A variable is missing or invalid; the message is one line for the operator."""
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"{text!r} is not allowed; expected one of {', '.join(allowed)}")
-        return text
-
-    return parse
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if re.fullmatch(r"[0-9]{1,9}", text) is None or not low <= int(text) <= high:
-            raise ValueError(f"{text!r} is not allowed; expected an integer from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            raise ValueError(f"{text!r} is not allowed; expected seconds from {low} to {high}")
-        return value
-
-    return parse
-
-
-DELAY_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-MOST_DELAYS, LONGEST_DELAY = 1000, 30 * 86400.0
-
-
-def parse_delays(text: str) -> tuple[float, ...]:
-    """Return the seconds of delays like `1s,30s,2m,5h`; none for `none`.
-
-    Raises:
-        ValueError: it is no such list.
-    """
-    if text == "none":
-        return ()
-    delays = []
-    for part in text.split(","):
-        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)", part.strip())
-        seconds = float(found[1]) * DELAY_UNITS[found[2]] if found else math.inf
-        if seconds > LONGEST_DELAY:
-            raise ValueError(
-                f"{part.strip()!r} is not allowed; expected delays like 1s,30s,2m,5h, each of at"
-                " most 30d, or none"
-            )
-        delays.append(seconds)
-    if len(delays) > MOST_DELAYS:
-        raise ValueError(f"{len(delays)} delays are too many; expected at most {MOST_DELAYS}")
-    return tuple(delays)
-
-
-def _secret_of_webhook(text: str) -> str:
-    if text.startswith("whsec_"):
-        encoded = text.removeprefix("whsec_")
-        padded = encoded + "=" * (-len(encoded) % 4)
-        try:
-            key = base64.b64decode(padded, validate=True)
-        except ValueError:
-            key = b""
-        if not key:
-            raise ValueError("no base64 follows whsec_; expected that, or another text")
-    return text
-
-
-def _username(text: str) -> str:
-    # HTTP Basic separates the name from the password at the first colon (RFC 7617).
-    if ":" in text:
-        raise ValueError("a user name cannot hold ':'; expected one without")
-    return text
-
-
-def _handler(text: str) -> str:
-    name = HANDLER_ALIASES.get(text, text)
-    if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name) is None:
-        names = ", ".join(HANDLER_ALIASES)
-        raise ValueError(f"{text!r} is not a handler; expected module:callable or one of {names}")
-    return name
-
-
-def _http_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ValueError("not an HTTP address; expected https://host/path or http://host/path")
-    return text
 
 
 def _setting(default: Any, parse: Callable[[str], Any] = str, *, secret: bool = False) -> Any:
@@ -147,31 +44,31 @@ class Settings:
     Durations are in seconds. What may hold a secret is kept out of the repr.
     """
 
-    app_env: str = _setting("development", _one_of("development", "production"))
+    app_env: str = _setting("development", values.one_of("development", "production"))
     database_url: URL = field(
         default_factory=default_database_url, repr=False, metadata={PARSE: parse_database_url}
     )
-    auth_username: str = _setting(DEVELOPMENT_USERNAME, _username)
+    auth_username: str = _setting(DEVELOPMENT_USERNAME, values.username)
     auth_password: str = _setting(DEVELOPMENT_PASSWORD, secret=True)
     auth_password_previous: str | None = _setting(None, secret=True)
-    port: int = _setting(5000, _integer(1, LARGEST_PORT))
-    web_concurrency: int = _setting(1, _integer(1, 64))
-    web_threads: int = _setting(16, _integer(4, 512))
-    processor_threads: int = _setting(8, _integer(0, 512))
-    processor_lease_seconds: float = _setting(15.0, _seconds(1, 3600))
+    port: int = _setting(5000, values.integer(1, LARGEST_PORT))
+    web_concurrency: int = _setting(1, values.integer(1, 64))
+    web_threads: int = _setting(16, values.integer(4, 512))
+    processor_threads: int = _setting(8, values.integer(0, 512))
+    processor_lease_seconds: float = _setting(15.0, values.seconds(1, 3600))
     processor_retry_delays: tuple[float, ...] = _setting(
-        parse_delays(DEFAULT_RETRY_DELAYS), parse_delays
+        values.parse_delays(DEFAULT_RETRY_DELAYS), values.parse_delays
     )
-    processor_handler_timeout_seconds: float = _setting(60.0, _seconds(0.1, 86400))
-    graceful_timeout_seconds: float = _setting(30.0, _seconds(1, 3600))
-    order_handler: str = _setting(DEFAULT_HANDLER, _handler)
-    simulate_max_milliseconds: int = _setting(200, _integer(0, 60000))
-    webhook_url: str | None = _setting(None, _http_url, secret=True)
-    webhook_secret: str | None = _setting(None, _secret_of_webhook, secret=True)
-    webhook_secret_previous: str | None = _setting(None, _secret_of_webhook, secret=True)
-    idempotency_key_days: int = _setting(30, _integer(1, 36500))
-    metrics_port: int | None = _setting(None, _integer(1, LARGEST_PORT))
-    log_level: str = _setting("INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"))
+    processor_handler_timeout_seconds: float = _setting(60.0, values.seconds(0.1, 86400))
+    graceful_timeout_seconds: float = _setting(30.0, values.seconds(1, 3600))
+    order_handler: str = _setting(values.DEFAULT_HANDLER, values.handler)
+    simulate_max_milliseconds: int = _setting(200, values.integer(0, 60000))
+    webhook_url: str | None = _setting(None, values.http_url, secret=True)
+    webhook_secret: str | None = _setting(None, values.webhook_secret, secret=True)
+    webhook_secret_previous: str | None = _setting(None, values.webhook_secret, secret=True)
+    idempotency_key_days: int = _setting(30, values.integer(1, 36500))
+    metrics_port: int | None = _setting(None, values.integer(1, LARGEST_PORT))
+    log_level: str = _setting("INFO", values.one_of("DEBUG", "INFO", "WARNING", "ERROR"))
     release: str = _setting("dev")
 
     @property
@@ -267,7 +164,7 @@ def _check_driver(settings: Settings) -> None:
 
 
 def _check_webhook(settings: Settings) -> None:
-    if settings.order_handler != WEBHOOK_HANDLER:
+    if settings.order_handler != values.WEBHOOK_HANDLER:
         return
     for name, value in (
         ("WEBHOOK_URL", settings.webhook_url),

@@ -10,8 +10,8 @@ from flask.cli import with_appcontext
 
 from service.archive import ArchiveError, Archiver
 from service.commands.output import as_json, explain_failures, print_json
-from service.config import DELAY_UNITS
 from service.runtime import runtime
+from service.setting_values import DELAY_UNITS
 
 
 class AgeType(click.ParamType[float]):

@@ -15,6 +15,9 @@ from tests.support.releases import (
     BREAKS_BEHIND_NGINX,
     FAILS_HALFWAY,
     MIGRATION,
+    NEXT,
+    SECOND_NEXT,
+    VERSIONS,
     assert_completed_once,
     is_unlocked,
     roll_out_by_hand,
@@ -64,7 +67,7 @@ def test_a_release_and_the_way_back_are_noticed_by_no_client(deployment: Deploym
     From then on a container of its own processes the orders.
     """
     old, old_colour = deployment.readiness()["release"], deployment.colour
-    deployment.checkout.write("service/storage/migrations/versions/0004_note.py", MIGRATION)
+    deployment.checkout.write(f"{VERSIONS}/{NEXT}_note.py", MIGRATION)
     deployment.node.variables |= {"worker_threads": 16, "processor_threads": 0}
     new = deployment.new_release()
     with traffic(deployment) as sent:
@@ -78,7 +81,7 @@ def test_a_release_and_the_way_back_are_noticed_by_no_client(deployment: Deploym
         sent.flows()
     sent.assert_unharmed()
     assert set(assert_completed_once(deployment, sent.accepted)) == {1}
-    assert deployment.query("SELECT version_num FROM alembic_version").stdout.split() == ["0004"]
+    assert deployment.query("SELECT version_num FROM alembic_version").stdout.split() == [NEXT]
     assert deployment.running() == {
         f"order-service-{old_colour}-app-1",
         f"order-service-{old_colour}-worker-1",
@@ -110,7 +113,7 @@ def test_a_release_that_answers_500_is_taken_back(broken: Deployment) -> None:
 
 def test_a_migration_that_fails_halfway_leaves_the_old_release(broken: Deployment) -> None:
     old = broken.readiness()["release"], broken.colour
-    broken.checkout.write("service/storage/migrations/versions/0005_half.py", FAILS_HALFWAY)
+    broken.checkout.write(f"{VERSIONS}/{SECOND_NEXT}_half.py", FAILS_HALFWAY)
     release = broken.new_release()
     with traffic(broken) as sent:
         run = broken.try_deploy(*RELEASE_ONLY)

@@ -6,29 +6,33 @@ import shlex
 import subprocess
 from collections.abc import Collection
 
+from service.storage.schema import required_revision
 from tests.support.deployment import ROOT, Deployment
 from tests.support.polling import wait_until
 
+VERSIONS = "service/storage/migrations/versions"
 LOCK = f"{ROOT}/state/lock.json"
-MIGRATION = '''"""A column that only the next release knows."""
+# The numbers of the next two releases' migrations.
+NEXT, SECOND_NEXT = (f"{int(required_revision()) + later:04}" for later in (1, 2))
+MIGRATION = f'''"""A column that only the next release knows."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "{NEXT}"
+down_revision = "{required_revision()}"
 
 
 def upgrade() -> None:
     op.add_column("orders", sa.Column("note", sa.String(20), nullable=True))
 '''
-FAILS_HALFWAY = '''"""Fails between two steps."""
+FAILS_HALFWAY = f'''"""Fails between two steps."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "{SECOND_NEXT}"
+down_revision = "{NEXT}"
 
 
 def upgrade() -> None:

@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Awaitable
 from concurrent.futures import Future
 from typing import Any
 
-from service.config import DEFAULT_HANDLER, WEBHOOK_HANDLER, ConfigError, Settings
+from service.config import ConfigError, Settings
 from service.processing.handlers import Handler, OrderTask
 from service.processing.handlers.coroutines import EventLoop, run_on
 from service.processing.handlers.simulate import simulate
+from service.setting_values import DEFAULT_HANDLER, WEBHOOK_HANDLER
 
 # What is returned before the work is done.
 UNDONE = (Awaitable, AsyncIterator, Future)

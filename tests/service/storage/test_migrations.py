@@ -24,7 +24,8 @@ from tests.support.service_process import Process
 
 TABLES = {
     *("orders", "order_totals", "order_attempts", "idempotency_keys", "operations"),
-    *("processing_state", "processors", "alembic_version"),
+    *("processing_state", "processors", "clients", "events", "audit_log", "samples"),
+    "alembic_version",
 }
 
 

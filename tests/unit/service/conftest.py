@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import pytest
 
-from service.config import WEBHOOK_HANDLER, Settings
+from service.config import Settings
 from service.processing.handlers import Handler, OrderTask
 from service.processing.handlers.coroutines import EventLoop, run_on
 from service.processing.handlers.webhook import Webhook
+from service.setting_values import WEBHOOK_HANDLER
 from tests.support.hook_receiver import HookReceiver, open_receiver
 
 # Makes a webhook's handler for the address and the settings that it is called with.

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from service.config import DEFAULT_HANDLER, WEBHOOK_HANDLER, Settings, former_settings
+from service.config import Settings, former_settings
 from service.database_url import PROJECT_ROOT
+from service.setting_values import DEFAULT_HANDLER, WEBHOOK_HANDLER
 
 SECRET = "hunter2hunter2"
 MYSQL = "mysql+pymysql://user:password@host:3306/database"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from service.config import WEBHOOK_HANDLER, ConfigError, Settings
+from service.config import ConfigError, Settings
 from service.processing.handlers.loading import load_handler
 from service.processing.handlers.simulate import simulate
+from service.setting_values import WEBHOOK_HANDLER
 from tests.support import handler_kinds
 from tests.support.handler_kinds import TASK
 
