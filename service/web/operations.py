@@ -25,7 +25,7 @@ _page_query = PageQuerySchema()
 def create_operation() -> ResponseReturnValue:
     """Begin an operation; it runs in the processors."""
     asked = _new_operation.load(json_object())
-    new = NewOperation(Action(asked["action"]), asked["filter"], caller(), asked["new_key"])
+    new = NewOperation(Action(asked["action"]), asked["filter"], caller().name, asked["new_key"])
     number = runtime().write(lambda connection: dao.insert_operation(connection, new))
     return _show(number), 202, {"Location": f"/operations/{number}"}
 
@@ -54,7 +54,7 @@ def stop_operation(operation_id: str) -> ResponseReturnValue:
     """Stop an operation where it is; what it has changed stays."""
     number = _number(operation_id)
     _show(number)
-    by = caller()
+    by = caller().name
     runtime().write(lambda connection: dao.stop_operation(connection, number, by))
     return _show(number)
 

@@ -29,7 +29,7 @@ def show_processing() -> ResponseReturnValue:
 def pause_processing() -> ResponseReturnValue:
     """Have all processors claim nothing more."""
     reason = _pause.load(json_object())["reason"]
-    by = caller()
+    by = caller().name
     runtime().write(lambda connection: processing_state.pause(connection, by, reason))
     return show_processing()
 
