@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from sqlalchemy import Connection
 
 from service.config import Settings
 from service.processing.clock import DatabaseClock
-from service.storage import idempotency_keys, operations, processors, waiting
+from service.storage import idempotency_keys, operations, processors, samples, waiting
 from service.storage.database import Database
 from service.storage.failures import describe, is_permanent, is_unavailable
 from service.storage.look import Look
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 BATCH = 100
 # Seconds between two times that old keys are looked for, and that it shows that it lives.
 KEY_SECONDS, PRESENCE_SECONDS = 10.0, 10.0
+# Seconds to the next sample where the database does not say when a minute begins, and for which a
+# process lets others be first.
+SAMPLE_SECONDS, SAMPLE_JITTER = 60.0, 1.0
 # Between two batches it rests for as long as one took, so that others get their turn.
 REST = 1.0
 # Seconds for which a process keeps an operation to itself; a batch takes a fraction of one.
@@ -73,11 +77,13 @@ class Housekeeper:
         self._jumps_seen = -1
         self._due = Duty("make orders claimable that are due", self._promote_due)
         self._operation = Duty("run an operation", self._run_operation)
+        self._sample = Duty("take a sample of the figures", self._take_sample, SAMPLE_SECONDS)
         self._duties = (
             Duty("show that it lives", self._show_presence, PRESENCE_SECONDS),
             self._due,
             self._operation,
             Duty("forget old idempotency keys", self._forget_keys, KEY_SECONDS),
+            self._sample,
         )
         self.thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
 
@@ -200,6 +206,13 @@ class Housekeeper:
                 lambda connection: idempotency_keys.delete_keys(connection, found)
             )
         return len(found) == BATCH
+
+    def _take_sample(self) -> bool:
+        due, seconds = self._database.statement(samples.is_due)
+        self._call(self._sample, seconds + random.uniform(0, SAMPLE_JITTER))  # noqa: S311
+        if due:
+            self._database.transaction(samples.take_sample)
+        return False
 
     @staticmethod
     def _try_quietly(work: Callable[[], object]) -> None:

@@ -166,13 +166,25 @@ def list_orders(
         query = query.with_hint(Order, hint, "mysql")
     if before is not None:
         query = query.where(Order.id < before)
-    if created_from is not None:
-        first = first_row_since(connection, _moved(created_from, -LATEST_COMMIT))
+    first, end = creation_bounds(connection, created_from, created_to)
+    if first is not None:
         query = query.where(Order.id >= first, Order.created_at >= created_from)
-    if created_to is not None:
-        end = first_row_since(connection, _moved(created_to, LATEST_COMMIT))
+    if end is not None:
         query = query.where(Order.id < end, Order.created_at < created_to)
     return connection.execute(query).all()
+
+
+def creation_bounds(
+    connection: Connection, created_from: datetime | None, created_to: datetime | None
+) -> tuple[int | None, int | None]:
+    """Return the first row of those that may have been created in that time, and the one after the
+    last; None where no moment is given. Some of the rows between may be of another time."""
+    first = end = None
+    if created_from is not None:
+        first = first_row_since(connection, _moved(created_from, -LATEST_COMMIT))
+    if created_to is not None:
+        end = first_row_since(connection, _moved(created_to, LATEST_COMMIT))
+    return first, end
 
 
 def _moved(moment: datetime, by: timedelta) -> datetime:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     Connection,
@@ -16,7 +18,7 @@ from sqlalchemy import (
 )
 
 from service.storage.models import ProcessorRow
-from service.storage.moments import utcnow
+from service.storage.moments import MICROSECONDS, microseconds_between, utcnow
 
 # In seconds: one that was not seen for so long counts as dead, and after so long it is forgotten.
 ALIVE_SECONDS = 30.0
@@ -61,9 +63,24 @@ def note_end(connection: Connection, owner: str) -> None:
     connection.execute(delete(ProcessorRow).where(ProcessorRow.owner == owner))
 
 
-def count_alive(connection: Connection) -> int:
-    """Return how many processors live."""
-    return int(connection.execute(select(func.count()).where(_ALIVE)).scalar_one())
+def list_alive(connection: Connection, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return at most `limit` processors that live, the longest living first.
+
+    `silent_seconds` is since when one has not said that it lives.
+    """
+    query = select(
+        ProcessorRow.owner,
+        ProcessorRow.threads,
+        ProcessorRow.lease_seconds,
+        ProcessorRow.release_name,
+        ProcessorRow.started_at,
+        ProcessorRow.seen_at,
+        (microseconds_between(ProcessorRow.seen_at, utcnow()) / MICROSECONDS).label(
+            "silent_seconds"
+        ),
+    )
+    query = query.where(_ALIVE).order_by(ProcessorRow.started_at, ProcessorRow.owner)
+    return connection.execute(query.limit(limit)).all()
 
 
 def longest_lease(connection: Connection) -> float:
