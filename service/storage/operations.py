@@ -73,6 +73,8 @@ _ALL = select(
     Operation.filter,
     Operation.new_key,
     Operation.state,
+    Operation.last_row,
+    Operation.end_row,
     Operation.changed,
     Operation.skipped,
     Operation.requested_by,

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Float,
+    Row,
     delete,
     func,
     insert,
@@ -61,6 +62,11 @@ def note_presence(connection: Connection, presence: Presence) -> None:
 def note_end(connection: Connection, owner: str) -> None:
     """Note that the processor ends."""
     connection.execute(delete(ProcessorRow).where(ProcessorRow.owner == owner))
+
+
+def count_alive(connection: Connection) -> int:
+    """Return how many processors live."""
+    return int(connection.execute(select(func.count()).where(_ALIVE)).scalar_one())
 
 
 def list_alive(connection: Connection, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
