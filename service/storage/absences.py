@@ -14,19 +14,11 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from service.storage.attempts import count_absences
-from service.storage.receiver import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    leave_alone_longer,
-    lock_state,
-    set_away,
-)
+from service.storage.receiver import is_alone, note_absences
 from service.storage.results import Absence, Result, Verdict
 
 # Seconds that an order stays aside longer than the receiver is left alone.
 ASIDE_LONGER = 1.0
-# How often an order may be the first sign of an absence.
-MOST_FIRST_SIGNS = 3
 
 
 def judge(connection: Connection, results: Sequence[Result]) -> list[Result]:
@@ -35,27 +27,17 @@ def judge(connection: Connection, results: Sequence[Result]) -> list[Result]:
     The first sign of an absence, and a try that failed, set until when the receiver is left alone.
     Needs a transaction, in which the orders are locked already.
     """
-    state = lock_state(connection)
-    away = state.away_since is not None
     known = count_absences(connection, [one.claim.id for one in results])
-    absences = [(one, one.absence) for one in results if one.absence]
-    pause = max(absence.retry_after for _, absence in absences)
-    if away and any(one.probe for one in results):
-        grown = min(LONGEST_PAUSE, 2.0 * (state.away_seconds or FIRST_PAUSE))
-        pause = max(pause, grown)
-        set_away(connection, pause, first=False)
-    elif away:
-        if pause:
-            leave_alone_longer(connection, pause)
-    elif not all(absence.others_succeed for _, absence in absences):
-        pause = max(pause, FIRST_PAUSE)
-        set_away(connection, pause, first=True)
-    pause = max(pause, FIRST_PAUSE)
+    met = [(one, one.absence) for one in results if one.absence]
+    away, pause = note_absences(
+        connection,
+        [absence for _, absence in met],
+        probe=any(one.probe for one in results),
+    )
     decided = []
-    for one, absence in absences:
+    for one, absence in met:
         times = known[one.claim.id]
-        alone = times >= (1 if absence.others_succeed else MOST_FIRST_SIGNS)
-        if alone and not away:
+        if is_alone(absence, times) and not away:
             decided.append(_fail(one, absence))
         else:
             decided.append(_put_aside(one, pause, keep=not times or not away))

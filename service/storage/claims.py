@@ -35,6 +35,7 @@ from sqlalchemy import (
 from service.storage.attempts import AttemptResult, EndedAttempt, insert_attempts
 from service.storage.models import BY_CLAIMABLE, BY_PRIMARY, Order, OrderStatus
 from service.storage.moments import MICROSECONDS, microseconds_between, utcnow
+from service.storage.outbox import write_events
 from service.storage.totals import add_totals
 
 # From this attempt on, an order whose workers died is only run alone: see `claim_orders`.
@@ -291,3 +292,4 @@ def _fail_exhausted(
             )
         )
     add_totals(connection, slot=0, failed=len(rows))
+    write_events(connection, [row.id for row in rows])

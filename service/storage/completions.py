@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
+from service.storage.outbox import write_events, writes_events
 from service.storage.results import Result
 from service.storage.totals import add_totals
 
@@ -63,10 +64,10 @@ def complete_one(connection: Connection, result: Result, slot: int) -> bool:
     """Complete the order and add it to the totals' row `slot`, in one statement.
 
     Returns:
-        False when nothing was done: it is held no longer, or the database (SQLite) has no
-        statement that changes two tables.
+        False when nothing was done: it is held no longer, an event has to be written, or the
+        database (SQLite) has no statement that changes two tables.
     """
-    if connection.dialect.name == "sqlite":
+    if connection.dialect.name == "sqlite" or writes_events(connection):
         return False
     row_id, fence = result.claim.key
     changed = connection.execute(
@@ -90,6 +91,7 @@ def complete_all(connection: Connection, results: Sequence[Result], slot: int) -
     ).rowcount
     if changed != len(results):
         raise NotAllHeld
+    write_events(connection, [result.claim.id for result in results])
     add_totals(
         connection,
         slot=slot,

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from service.storage.models import BY_PRIMARY, Order, OrderStatus
 from service.storage.moments import utcnow
+from service.storage.outbox import write_events
 from service.storage.totals import add_totals
 
 
@@ -65,13 +66,15 @@ def cancel(connection: Connection, row_ids: Collection[int], *, slot: int = 0) -
     rows = _lock(connection, row_ids)
     free = [row for row in rows if row.outcome is None and row.lease_owner is None]
     waiting = sum(row.next_attempt_at is not None for row in free)
+    ended = [row.id for row in free]
     _change(
         connection,
-        [row.id for row in free],
+        ended,
         outcome=OrderStatus.CANCELLED.value,
         next_attempt_at=None,
         updated_at=utcnow(),
     )
+    write_events(connection, ended)
     if free:
         add_totals(connection, slot=slot, cancelled=len(free), waiting=-waiting)
     return Change(len(free), len(row_ids) - len(free))

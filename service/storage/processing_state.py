@@ -60,8 +60,10 @@ _left_alone = and_(
 _one = select(literal(1).label("one")).subquery("one")
 
 
-def with_state(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """Add to a query, which has no FROM, the columns that `state_of` reads."""
+def with_state(
+    query: Select[*tuple[Any, ...]], row: int = ProcessingState.ROW
+) -> Select[*tuple[Any, ...]]:
+    """Add to a query, which has no FROM, the columns of that row that `state_of` reads."""
     return query.add_columns(
         utcnow().label("now"),
         ProcessingState.paused_at,
@@ -70,7 +72,7 @@ def with_state(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
         ProcessingState.away_since,
         ProcessingState.away_until,
         func.coalesce(_left_alone, False).label("left_alone"),
-    ).select_from(_one.outerjoin(ProcessingState, _HERE))
+    ).select_from(_one.outerjoin(ProcessingState, ProcessingState.id == row))
 
 
 _STATE = with_state(select())
@@ -118,18 +120,23 @@ def resume(connection: Connection) -> None:
         .where(_HERE)
         .values(paused_at=None, paused_by=None, pause_reason=None)
     )
+    try_now(connection)
+
+
+def try_now(connection: Connection, row: int = ProcessingState.ROW) -> None:
+    """Have a receiver that is away tried at once."""
     connection.execute(
         update(ProcessingState)
-        .where(_HERE, ProcessingState.away_since.is_not(None))
+        .where(ProcessingState.id == row, ProcessingState.away_since.is_not(None))
         .values(away_until=utcnow())
     )
 
 
-def ensure_row(connection: Connection) -> None:
+def ensure_row(connection: Connection, row: int = ProcessingState.ROW) -> None:
     """Make the state's row, unless it is there."""
     connection.execute(
         insert(ProcessingState)
         .prefix_with("IGNORE", dialect="mysql")
         .prefix_with("OR IGNORE", dialect="sqlite")
-        .values(id=ProcessingState.ROW)
+        .values(id=row)
     )

@@ -12,6 +12,7 @@ from service.storage.claims import ClaimKey
 from service.storage.leases import lock_held
 from service.storage.models import LAST_ERROR_LENGTH, Order, OrderStatus
 from service.storage.moments import utcnow
+from service.storage.outbox import write_events
 from service.storage.receiver import leave_probing, set_present
 from service.storage.results import Result, Verdict
 from service.storage.totals import add_totals
@@ -41,6 +42,8 @@ def record_results(
         _end_attempt(connection, result, **given_back, **waiting_values(result.delay))
     _give_back(connection, of[Verdict.GIVE_BACK])
     insert_attempts(connection, [_ended(result) for result in held if _is_worth_keeping(result)])
+    finished = (*of[Verdict.COMPLETE], *of[Verdict.FAIL])
+    write_events(connection, [result.claim.id for result in finished])
     _count(connection, of, slot)
     ended = [one for one in results if one.claim.key in standing.ended]
     return {result.claim.key: result for result in (*ended, *held)}

@@ -43,14 +43,17 @@ class Event(Model):
     """That an order ended, to be told to `EVENTS_URL`: the outbox and the log of its deliveries.
 
     `message_id` is random, since the numbers of a database that was restored come again.
-    `state` is `Waiting` until it is `Delivered` or, after the last attempt, `Failed`.
-    `next_attempt_at` is when a waiting one is due. `runner` delivers it until `runner_until`.
-    `attempts`, `last_status` and `last_error` are of its deliveries; the rest is of the order.
+    `state` is `Waiting` until it is `Delivered` or, after the last attempt, `Failed`. `due_at` is
+    when the next attempt of a waiting one is due, and when a delivered one is forgotten; a failed
+    one has none. `runner` delivers it until `runner_until`. `attempts`, `absences` (how often it
+    met a receiver that was away), `last_status` and `last_error` are of its deliveries; the rest is
+    of the order.
     """
 
     __tablename__ = "events"
     __table_args__ = (
-        Index("ix_events_due", "state", "next_attempt_at", "id"),
+        Index("ix_events_due", "state", "due_at", "id"),
+        Index("ix_events_state", "state", "id"),
         Index("ix_events_order_id", "order_id", "id"),
     )
 
@@ -64,12 +67,14 @@ class Event(Model):
     traceparent: Mapped[str | None] = mapped_column(String(55))
     state: Mapped[str] = mapped_column(String(16))
     attempts: Mapped[int] = mapped_column(Integer, server_default=ZERO)
-    next_attempt_at: Mapped[datetime | None] = mapped_column(Moment)
+    absences: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    due_at: Mapped[datetime | None] = mapped_column(Moment)
     runner: Mapped[str | None] = mapped_column(String(64))
     runner_until: Mapped[datetime | None] = mapped_column(Moment)
     last_status: Mapped[int | None] = mapped_column(SmallInteger)
     last_error: Mapped[str | None] = mapped_column(String(LAST_ERROR_LENGTH))
     created_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
     delivered_at: Mapped[datetime | None] = mapped_column(Moment)
 
 

@@ -57,14 +57,17 @@ class Operation(Model):
 
 
 class ProcessingState(Model):
-    """What all processors share, in one row: whether they pause, and whether the receiver is away.
+    """What all processors share: whether they pause, and whether the receiver is away.
 
-    The receiver is away while `away_since` is set; it is left alone until `away_until`, which was
-    `away_seconds` ahead when it was set. Then `prober` tries with one order, until `prober_until`.
+    `ROW` is about orders and the order handler's receiver. `EVENTS_ROW` is about the receiver of
+    events, and nothing pauses there. A receiver is away while `away_since` is set; it is left alone
+    until `away_until`, which was `away_seconds` ahead when it was set. Then `prober` tries with one
+    order, or one event, until `prober_until`.
     """
 
     __tablename__ = "processing_state"
     ROW = 1
+    EVENTS_ROW = 2
 
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     paused_at: Mapped[datetime | None] = mapped_column(Moment)

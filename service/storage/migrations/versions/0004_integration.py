@@ -68,17 +68,20 @@ def _create_events() -> None:
         sa.Column("traceparent", sa.String(55)),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
-        sa.Column("next_attempt_at", _moment),
+        sa.Column("absences", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("due_at", _moment),
         sa.Column("runner", sa.String(64)),
         sa.Column("runner_until", _moment),
         sa.Column("last_status", sa.SmallInteger),
         sa.Column("last_error", sa.String(1000)),
         sa.Column("created_at", _moment, nullable=False),
+        sa.Column("updated_at", _moment, nullable=False),
         sa.Column("delivered_at", _moment),
         if_not_exists=True,
         **_options,
     )
-    create_index("ix_events_due", "events", ["state", "next_attempt_at", "id"])
+    create_index("ix_events_due", "events", ["state", "due_at", "id"])
+    create_index("ix_events_state", "events", ["state", "id"])
     create_index("ix_events_order_id", "events", ["order_id", "id"])
 
 
