@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         part.init_app(app)
     for resource in (health, metrics, orders, operations, processing):
         app.register_blueprint(resource.blueprint)
+    request_log.count_failures_from_zero(app)
     commands.init_app(app)
     return app
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from flask import Flask, current_app
+from prometheus_client import Gauge
 from sqlalchemy import Connection
 
 from service.accepting.acceptor import Acceptor
@@ -16,6 +18,8 @@ from service.processing.processor import Processor
 from service.processing.watchdog import PATIENCE, Watchdog
 from service.storage.database import Database
 from service.storage.places import Places
+from service.telemetry import metrics
+from service.telemetry.sampler import start_sampler
 
 T = TypeVar("T")
 
@@ -29,8 +33,8 @@ class Runtime:
     """The parts of one application.
 
     `processing_database` has connections of its own, so that a busy web server cannot starve the
-    leases. `serving` says that a server has started the application, and `processor` is set while
-    one runs here.
+    leases. `serving` says that a server has started the application, `processor` is set while one
+    runs here, and `sampling` ends the look at what the process has.
     """
 
     settings: Settings
@@ -40,6 +44,7 @@ class Runtime:
     acceptor: Acceptor
     serving: bool = False
     processor: Processor | None = None
+    sampling: threading.Event | None = None
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which executes one statement for a request, and return what it returned.
@@ -66,6 +71,7 @@ class Runtime:
             ConfigError: there is no such order handler.
         """
         self.serving = True
+        self.sampling = start_sampler(self._readings())
         if not self.settings.processor_threads:
             return
         handler = load_handler(self.settings)
@@ -79,10 +85,23 @@ class Runtime:
         )
         self.processor.start()
 
+    def _readings(self) -> dict[Gauge, Callable[[], float]]:
+        requests, processing = self.database, self.processing_database
+        return {
+            metrics.HANDLERS_RUNNING: lambda: self.processor.running() if self.processor else 0,
+            metrics.PROCESSOR_THREADS: lambda: self.settings.processor_threads,
+            metrics.CONNECTIONS[metrics.REQUESTS]: requests.connections_in_use,
+            metrics.CONNECTIONS[metrics.PROCESSING]: processing.connections_in_use,
+            metrics.CONNECTIONS_MOST[metrics.REQUESTS]: requests.most_connections,
+            metrics.CONNECTIONS_MOST[metrics.PROCESSING]: processing.most_connections,
+        }
+
     def stop_processor(self) -> None:
         """Stop processing within the grace of the settings; nothing to do where none runs."""
         if self.processor is not None:
             self.processor.stop(self.settings.graceful_timeout_seconds * STOP_SHARE)
+        if self.sampling is not None:
+            self.sampling.set()
 
     def wake_processor(self) -> None:
         """Let the processor of this process, if there is one, look for new orders at once."""

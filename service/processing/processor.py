@@ -141,6 +141,10 @@ class Processor:
         """Look for new orders at once."""
         self._workload.wake()
 
+    def running(self) -> int:
+        """Return how many attempts have begun and are not recorded yet."""
+        return sum(attempt.started is not None for attempt in self._in_flight.all())
+
     def problem(self) -> str | None:
         """Say what keeps the processor from working, or None when it lives."""
         if self._workload.stopping:

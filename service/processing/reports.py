@@ -27,27 +27,26 @@ def report(handed_in: Sequence[Result], recorded: Sequence[Result | None]) -> No
         else:
             _report_unfinished(result)
     if completed:
-        metrics.ATTEMPTS.labels(result=AttemptResult.COMPLETED.value).inc(completed)
-        metrics.ORDERS_FINISHED.labels(status=OrderStatus.COMPLETED.value).inc(completed)
+        metrics.ATTEMPTS[AttemptResult.COMPLETED].inc(completed)
+        metrics.ORDERS_FINISHED[OrderStatus.COMPLETED].inc(completed)
 
 
 def _report_lost(result: Result) -> None:
     metrics.LEASES_LOST.inc()
-    claim = result.claim
-    log.warning(LOST, extra={"order_id": claim.order_id, "attempt": claim.attempt})
+    log.warning(LOST, extra=result.claim.log_context)
 
 
 def _report_unfinished(result: Result) -> None:
-    metrics.ATTEMPTS.labels(result=result.kind.value).inc()
+    metrics.ATTEMPTS[result.kind].inc()
     if result.verdict is Verdict.FAIL:
-        metrics.ORDERS_FINISHED.labels(status=OrderStatus.FAILED.value).inc()
+        metrics.ORDERS_FINISHED[OrderStatus.FAILED].inc()
     elif result.verdict is Verdict.RETRY:
         metrics.ORDERS_RETRIED.inc()
     _log(result)
 
 
 def _log(result: Result) -> None:
-    extra = {"order_id": result.claim.order_id, "attempt": result.claim.attempt}
+    extra = result.claim.log_context
     match result.verdict:
         case Verdict.FAIL:
             log.error("order failed: %s", result.error, extra=extra)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, exc
+from sqlalchemy import Connection, Engine, QueuePool, exc
 
 from service.storage.failures import (
     DEADLOCK,
@@ -41,6 +41,16 @@ class Database:
         # Named READ WRITE, since a server that takes no writes refuses that at once.
         self._begin = "BEGIN IMMEDIATE" if self.on_sqlite else "START TRANSACTION READ WRITE"
 
+    def connections_in_use(self) -> int:
+        """Return how many connections of the pool are in use."""
+        pool = self.engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+    def most_connections(self) -> int:
+        """Return how many connections the pool has at most."""
+        pool = self.engine.pool
+        return pool.size() if isinstance(pool, QueuePool) else 0
+
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Give a connection on which every statement commits by itself.
@@ -68,7 +78,7 @@ class Database:
             except exc.DBAPIError as error:
                 reason, retries = RETRYABLE.get(error_code(error), ("", 0))
                 if reason:
-                    metrics.DATABASE_CONFLICTS.labels(reason=reason).inc()
+                    metrics.DATABASE_CONFLICTS[reason].inc()
                 if tries >= retries or (error_code(error) == LOCK_WAIT and not alone):
                     raise
                 refuse_after(started)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from service.storage.operations import count_running
-from service.storage.processing_state import SharedState, read_state
-from service.storage.processors import count_alive
+from service.storage import operations, processors
+from service.storage.processing_state import SharedState, state_of, with_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +19,13 @@ class Fleet:
     running_operations: int
 
 
+# One statement: who waits for it waits for one time-out at most.
+_FLEET = with_state(
+    select(processors.alive_number.label("processors"), operations.running_number.label("running"))
+)
+
+
 def read_fleet(connection: Connection) -> Fleet:
     """Return what is to be seen now."""
-    return Fleet(count_alive(connection), read_state(connection), count_running(connection))
+    row = connection.execute(_FLEET).one()
+    return Fleet(row.processors, state_of(row), row.running)

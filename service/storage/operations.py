@@ -84,6 +84,12 @@ _ALL = select(
     Operation.updated_at,
     Operation.finished_at,
 )
+# How many operations run.
+running_number = (
+    select(func.count(Operation.id))
+    .where(Operation.state == OperationState.RUNNING.value)
+    .scalar_subquery()
+)
 _TO_RUN = select(
     Operation.action, Operation.filter, Operation.new_key, Operation.last_row, Operation.end_row
 ).where(Operation.state == OperationState.RUNNING.value)
@@ -122,12 +128,6 @@ def list_operations(
     if before is not None:
         query = query.where(Operation.id < before)
     return connection.execute(query).all()
-
-
-def count_running(connection: Connection) -> int:
-    """Return how many operations run."""
-    query = select(func.count()).where(Operation.state == OperationState.RUNNING.value)
-    return int(connection.execute(query).scalar_one())
 
 
 def stop_operation(connection: Connection, number: int, by: str) -> None:

@@ -26,6 +26,8 @@ ALIVE_SECONDS = 30.0
 FORGOTTEN_SECONDS = 3600.0
 
 _ALIVE = ProcessorRow.seen_at > utcnow(literal(-ALIVE_SECONDS, Float))
+# How many processors live.
+alive_number = select(func.count(ProcessorRow.owner)).where(_ALIVE).scalar_subquery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,6 @@ def note_presence(connection: Connection, presence: Presence) -> None:
 def note_end(connection: Connection, owner: str) -> None:
     """Note that the processor ends."""
     connection.execute(delete(ProcessorRow).where(ProcessorRow.owner == owner))
-
-
-def count_alive(connection: Connection) -> int:
-    """Return how many processors live."""
-    return int(connection.execute(select(func.count()).where(_ALIVE)).scalar_one())
 
 
 def list_alive(connection: Connection, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:

@@ -2,7 +2,8 @@
 
 Each worker has a slot, and a worker that takes a dead one's place counts on in its files. So there
 are as many files as workers at one time, and no figure goes back. Their bytes are reserved before
-a worker begins: a file that cannot grow on a full disk would end it by a signal.
+a worker begins: a file that cannot grow on a full disk would end it by a signal. What a dead
+worker had at that moment (its gauges) does not count: each holds a lock while it lives.
 
 prometheus_client decides where to count while it is imported, so `open_folder` comes before.
 """
@@ -15,13 +16,16 @@ import logging
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "order-service-metrics-"
-KINDS = ("counter", "histogram")
+# As prometheus_client names them.
+GAUGES = "gauge_livesum"
+KINDS = ("counter", "histogram", GAUGES)
 # Bytes of a file: several times of what all series take.
 FILE_SIZE = 1 << 19
 LOCK = "lock"
@@ -51,7 +55,7 @@ def prepare(slot: int) -> bool:
         return False
     try:
         for kind in KINDS:
-            with Path(os.environ[VARIABLE], f"{kind}_{slot}.db").open("ab") as file:
+            with _path(kind, slot).open("ab") as file:
                 os.posix_fallocate(file.fileno(), 0, FILE_SIZE)
     except OSError as problem:
         log.warning("no room for the metrics of a worker, which serves without: %s", problem)
@@ -64,8 +68,10 @@ def use(slot: int | None) -> None:
     global _slot  # noqa: PLW0603 - a process is one worker
     if slot is None:
         os.environ.pop(VARIABLE, None)
-    else:
-        _slot = slot
+        return
+    _slot = slot
+    if VARIABLE in os.environ:
+        _show_life(slot)
 
 
 def slot() -> int:
@@ -74,9 +80,41 @@ def slot() -> int:
 
 
 def files() -> list[str] | None:
-    """Return the files of all workers; None where there is no server that has any."""
+    """Return the files that count; None where there is no server that has any."""
     folder = os.environ.get(VARIABLE)
-    return [str(file) for file in sorted(Path(folder).glob("*.db"))] if folder else None
+    if not folder:
+        return None
+    present = {str(_path(GAUGES, slot)) for slot in living()}
+    found = [str(file) for file in sorted(Path(folder).glob("*.db"))]
+    return [file for file in found if GAUGES not in file or file in present]
+
+
+def living() -> dict[int, int]:
+    """Return the process ids of the workers that live, by their slots."""
+    folder = os.environ.get(VARIABLE)
+    found = {}
+    for path in Path(folder).glob("*.pid") if folder else ():
+        with suppress(OSError, ValueError), path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found[int(path.stem)] = int(file.read())
+    return found
+
+
+def _path(kind: str, slot: int) -> Path:
+    return Path(os.environ[VARIABLE], f"{kind}_{slot}.db")
+
+
+def _show_life(slot: int) -> None:
+    try:
+        held = os.open(Path(os.environ[VARIABLE], f"{slot}.pid"), os.O_CREAT | os.O_RDWR, 0o600)
+        # Free as soon as the process ends, however it ends.
+        fcntl.flock(held, fcntl.LOCK_EX)
+        os.truncate(held, 0)
+        os.write(held, str(os.getpid()).encode())
+    except OSError as problem:
+        log.warning("the metrics do not tell of this worker's process: %s", problem)
 
 
 def _remove_abandoned() -> None:

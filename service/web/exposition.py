@@ -1,12 +1,13 @@
-"""The metrics in Prometheus' formats, summed over all processes of the server."""
+"""The metrics in Prometheus' formats: of all processes of this server, and of the database."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from functools import partial
 
-from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import REGISTRY, CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -17,6 +18,9 @@ from service.storage.statistics import Statistics
 from service.telemetry import worker_files
 
 log = logging.getLogger(__name__)
+
+SAME = "From the database, so the same from each server: take the max over servers, not the sum."
+Figures = tuple[Statistics, Fleet]
 
 
 class _WorkersCollector(Collector):
@@ -46,75 +50,96 @@ def _is_sound(file: str) -> bool:
     return True
 
 
-class _StatisticsCollector(Collector):
-    """The figures of the database, which are the same for all processes."""
+class _ProcessesCollector(Collector):
+    """Memory, descriptors, CPU time and start of each worker, by its place among them."""
 
-    def __init__(self, statistics: Statistics, fleet: Fleet) -> None:
-        self._statistics = statistics
-        self._fleet = fleet
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        for slot, process in sorted(worker_files.living().items()):
+            for found in ProcessCollector(pid=partial(int, process), registry=None).collect():
+                family = families.setdefault(
+                    found.name, Metric(found.name, found.documentation, found.type)
+                )
+                for sample in found.samples:
+                    family.add_sample(sample.name, {"worker": str(slot)}, sample.value)
+        return families.values()
+
+
+class _ServiceCollector(Collector):
+    """What runs here, and the figures of the database: None while it is away."""
+
+    def __init__(self, release: str, figures: Figures | None) -> None:
+        self._release = release
+        self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        figures = self._statistics
-        orders = GaugeMetricFamily(
-            "order_service_orders", "Stored orders by status.", labels=["status"]
+        build = GaugeMetricFamily(
+            "order_service_build_info", "The release that serves, as a label.", labels=["release"]
         )
-        orders.add_metric(["Pending"], figures.pending)
-        orders.add_metric(["Processing"], figures.processing)
-        orders.add_metric(["Completed"], figures.completed)
-        orders.add_metric(["Failed"], figures.failed)
-        orders.add_metric(["Cancelled"], figures.cancelled)
-        yield orders
+        build.add_metric([self._release], 1)
+        yield build
         yield GaugeMetricFamily(
-            "order_service_total_orders", "All stored orders.", value=figures.total
+            "order_service_database_up",
+            "1 when the database has answered for this page. 0: its figures are missing here.",
+            value=self._figures is not None,
         )
-        yield GaugeMetricFamily(
-            "order_service_processing_seconds_sum",
-            "Processing time of all completed orders.",
-            value=figures.processing_microseconds / MICROSECONDS,
-        )
-        yield GaugeMetricFamily(
-            "order_service_avg_processing_time_seconds",
-            "Mean processing time of the completed orders.",
-            value=figures.average_processing_seconds,
-        )
-        yield GaugeMetricFamily(
-            "order_service_queue_age_seconds",
-            "Time since the longest due of the pending orders was due.",
-            value=figures.oldest_due_seconds,
-        )
-        yield GaugeMetricFamily(
-            "order_service_waiting_orders",
-            "Pending orders that wait for a later attempt.",
-            value=figures.waiting,
-        )
-        yield from self._collect_fleet()
-
-    def _collect_fleet(self) -> Iterator[Metric]:
-        fleet = self._fleet
-        yield GaugeMetricFamily(
-            "order_service_processors", "Processors that live.", value=fleet.processors
-        )
-        yield GaugeMetricFamily(
-            "order_service_paused", "1 while processing pauses.", value=fleet.state.paused
-        )
-        yield GaugeMetricFamily(
-            "order_service_receiver_away",
-            "1 while the handler's receiver is away.",
-            value=fleet.state.away,
-        )
-        yield GaugeMetricFamily(
-            "order_service_running_operations",
-            "Operations on many orders that run.",
-            value=fleet.running_operations,
-        )
+        if self._figures is not None:
+            statistics, fleet = self._figures
+            yield from _of_orders(statistics)
+            yield from _of_fleet(fleet)
 
 
-def render(statistics: Statistics, fleet: Fleet, accept: str) -> tuple[bytes, str]:
-    """Return the exposition that the `Accept` header asks for, and its content type."""
+def _of_orders(figures: Statistics) -> Iterator[Metric]:
+    orders = GaugeMetricFamily(
+        "order_service_orders",
+        f"Stored orders by status, those in the archive included. {SAME}",
+        labels=["status"],
+    )
+    orders.add_metric(["Pending"], figures.pending)
+    orders.add_metric(["Processing"], figures.processing)
+    orders.add_metric(["Completed"], figures.completed)
+    orders.add_metric(["Failed"], figures.failed)
+    orders.add_metric(["Cancelled"], figures.cancelled)
+    yield orders
+    yield CounterMetricFamily(
+        "order_service_processing_seconds",
+        f"What the order handler took for all completed orders. {SAME}",
+        value=figures.processing_microseconds / MICROSECONDS,
+    )
+    yield _gauge(
+        "oldest_due_order_age_seconds",
+        "Since when the longest due of the pending orders has been due; 0 when none is.",
+        figures.oldest_due_seconds,
+    )
+    yield _gauge("waiting_orders", "Pending orders that wait for a later attempt.", figures.waiting)
+
+
+def _of_fleet(fleet: Fleet) -> Iterator[Metric]:
+    yield _gauge("processors", "Processors that live.", fleet.processors)
+    yield _gauge("paused", "1 while processing pauses.", fleet.state.paused)
+    yield _gauge("receiver_away", "1 while the handler's receiver is away.", fleet.state.away)
+    yield _gauge(
+        "running_operations", "Operations on many orders that run.", fleet.running_operations
+    )
+
+
+def _gauge(name: str, what: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"order_service_{name}", f"{what} {SAME}", value=value)
+
+
+def render(release: str, figures: Figures | None, accept: str) -> tuple[bytes, str]:
+    """Return the exposition that the `Accept` header asks for, and its content type.
+
+    `figures` are those of the database; None while it is away.
+    """
     registry = CollectorRegistry()
     files = worker_files.files()
-    registry.register(REGISTRY if files is None else _WorkersCollector(files))
-    registry.register(_StatisticsCollector(statistics, fleet))
+    if files is None:
+        registry.register(REGISTRY)
+    else:
+        registry.register(_WorkersCollector(files))
+        registry.register(_ProcessesCollector())
+    registry.register(_ServiceCollector(release, figures))
     try:
         encode, content_type = choose_encoder(accept)
     except (TypeError, ValueError):  # a version that is no number

@@ -13,12 +13,31 @@ from service.telemetry import metrics, request_id
 
 log = logging.getLogger("service.access")
 
+# What probes ask for, every few seconds.
+UNTRACED_PATHS = frozenset({"/ping", "/healthz", "/readyz"})
+
+UNKNOWN = ("unknown", "unknown")
+FAILURES = (500, 503)
+WITHOUT_FAILURES = {"HEAD", "OPTIONS"}
+
 
 def init_app(app: Flask) -> None:
     """Register the hooks; first of all, so that the id is there for the others."""
     app.before_request(_begin)
     app.after_request(_end)
     app.teardown_request(_forget)
+
+
+def count_failures_from_zero(app: Flask) -> None:
+    """Have a counter for what each route may fail with, before it does: see telemetry.metrics."""
+    routes = {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - WITHOUT_FAILURES
+    }
+    for method, route in sorted({*routes, UNKNOWN}):
+        for code in FAILURES:
+            metrics.HTTP_REQUESTS.labels(method=method, route=route, code=code)
 
 
 def _begin() -> None:
@@ -31,9 +50,7 @@ def _end(response: Response) -> Response:
     seconds = time.perf_counter() - g.started
     # The rule, not the path: the number of time series must not grow with the orders.
     rule, method, status = request.url_rule, request.method, response.status_code
-    requests, durations = (
-        _series(method, rule.rule, status) if rule else _series("unknown", "unknown", status)
-    )
+    requests, durations = _series(method, rule.rule, status) if rule else _series(*UNKNOWN, status)
     requests.inc()
     durations.observe(seconds)
     extra = {
@@ -51,7 +68,7 @@ def _end(response: Response) -> Response:
 @cache
 def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return (
-        metrics.HTTP_REQUESTS.labels(method=method, route=route, status=status),
+        metrics.HTTP_REQUESTS.labels(method=method, route=route, code=status),
         metrics.HTTP_SECONDS.labels(method=method, route=route),
     )
 

@@ -223,7 +223,7 @@ def test_prometheus_gets_the_figures_and_the_services_own(client: StackClient) -
     wait_until(lambda: "order_service_orders_finished" in scrape(), 20, "the order's end", 0.2)
     families = scrape()
     assert families.keys() >= FAMILIES
-    posted = {"method": "POST", "route": "/orders", "status": "201"}
+    posted = {"method": "POST", "route": "/orders", "code": "201"}
     samples = families["order_service_http_requests"].samples
     assert any(one.labels == posted and one.value >= 1 for one in samples)
 

@@ -134,6 +134,29 @@ def test_a_database_that_hangs_costs_pings_nothing(
 
 
 @ONLY_MYSQL
+def test_a_scrape_is_answered_in_time_while_the_database_hangs(
+    server: Server, mysql_server: MySQLServer
+) -> None:
+    def scrape() -> tuple[str, float]:
+        began = time.monotonic()
+        answer = server.client.get("/metrics", accept="text/plain")
+        assert answer.status == 200
+        found = [line for line in answer.data.decode().splitlines() if "database_up " in line]
+        return found[-1].split()[-1], time.monotonic() - began
+
+    assert scrape()[0] == "1.0"
+    mysql_server.pause()
+    try:
+        # On a connection that was open, and on none.
+        during = [scrape() for _ in range(2)]
+    finally:
+        mysql_server.unpause()
+    assert [up for up, _ in during] == ["0.0", "0.0"]
+    assert max(seconds for _, seconds in during) < LONGEST_ANSWER
+    wait_until(lambda: scrape()[0] == "1.0", SECONDS, "the database's figures")
+
+
+@ONLY_MYSQL
 def test_a_database_that_takes_no_writes_is_named_and_found_again(
     clients: Clients, server: Server, mysql_server: MySQLServer
 ) -> None:

@@ -18,6 +18,8 @@ from tests.support.raw_http import RawConnection, get, post
 from tests.support.service_process import Server
 
 ORDERS = 5
+# Counters, histograms, gauges, and who it is.
+FILES_OF_A_WORKER = 4
 NAMES = {
     f"order_service_{name}"
     for name in (
@@ -29,10 +31,10 @@ NAMES = {
         "leases_lost_total",
         "handler_duration_seconds_bucket",
         "orders",
-        "total_orders",
-        "processing_seconds_sum",
-        "avg_processing_time_seconds",
-        "queue_age_seconds",
+        "processing_seconds_total",
+        "oldest_due_order_age_seconds",
+        "build_info",
+        "database_up",
     )
 }
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -104,12 +106,12 @@ def test_either_worker_tells_what_both_have_done(connections: dict[int, RawConne
         assert value(samples, "orders_claimed_total") == 2 * ORDERS
         assert value(samples, "handler_duration_seconds_count") == 2 * ORDERS
         assert value(samples, "orders", status="Completed") == 2 * ORDERS
-        assert value(samples, "http_requests_total", **posts, status="201") == 2 * ORDERS
+        assert value(samples, "http_requests_total", **posts, code="201") == 2 * ORDERS
         assert value(samples, "http_request_duration_seconds_count", **posts) == 2 * ORDERS
         assert {name for name, _ in samples} >= NAMES
 
 
-PINGS = {"method": "GET", "route": "/ping", "status": "200"}
+PINGS = {"method": "GET", "route": "/ping", "code": "200"}
 
 
 def ping(server: Server, times: int) -> None:
@@ -133,8 +135,34 @@ def test_no_figure_goes_back_and_no_file_is_added_when_workers_are_replaced(
     ping(server, ORDERS)
     assert value(scrape_by(server), "http_requests_total", **PINGS) == 4 * ORDERS
     # Two more for the workers of a reload, which begin before the others have ended.
-    assert len(files) < len(list(folder.iterdir())) <= len(files) + 2 * 2
+    assert len(files) < len(list(folder.iterdir())) <= len(files) + 2 * FILES_OF_A_WORKER
     assert len(list(tmp_path.glob("order-service-metrics-*"))) == 1
+
+
+def test_what_workers_have_is_told_of_those_that_live(server: Server) -> None:
+    def gauges() -> tuple[float, float, set[float]]:
+        samples = scrape_by(server)
+        memory = [samples[of("process_resident_memory_bytes", worker=str(n))] for n in range(4)
+                  if of("process_resident_memory_bytes", worker=str(n)) in samples]  # fmt: skip
+        threads = value(samples, "processor_threads")
+        return threads, value(samples, "database_connections_limit", pool="requests"), set(memory)
+
+    def told(of_workers: int) -> bool:
+        threads, connections, memory = gauges()
+        return (threads, connections) == (8 * of_workers, 16 * of_workers) and (
+            len(memory) == of_workers and min(memory) > 10_000_000
+        )
+
+    wait_until(lambda: told(2), 20, "the figures of both")
+    # Two others take other places, and nothing of the former is left.
+    before = set(server.workers())
+    server.popen.send_signal(signal.SIGHUP)
+    wait_until(partial(is_replaced, server, before), 20, "other workers")
+    wait_until(lambda: told(2), 20, "the figures of the new ones alone")
+
+
+def of(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return name, frozenset(labels.items())
 
 
 def is_replaced(server: Server, killed: set[int]) -> bool:
@@ -169,7 +197,7 @@ def test_without_room_for_its_figures_the_service_serves(tmp_path: Path, sqlite_
             assert server.client.post(order_body(number + 1)).status == 201
         # This worker's own.
         figure = value(
-            scrape_by(server), "http_requests_total", method="POST", route="/orders", status="201"
+            scrape_by(server), "http_requests_total", method="POST", route="/orders", code="201"
         )
         assert figure == ORDERS
         assert server.workers() == [before]

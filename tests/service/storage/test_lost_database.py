@@ -135,8 +135,23 @@ def test_whatever_needs_the_database_is_unavailable(tmp_path: Path) -> None:
     with service_on(closed_port(tmp_path)) as client:
         for path in ("/orders?status=Pending", "/orders/1?view=full", "/metrics"):
             assert_unavailable(client.get(path))
-        assert_unavailable(client.get("/metrics", headers={"Accept": "text/plain"}))
         assert_unavailable(client.post("/orders", json=order_body(1), headers=KEY))
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text"])
+@pytest.mark.parametrize("lose", [file_without_tables, closed_port], ids=lambda it: it.__name__)
+def test_prometheus_gets_the_services_own_figures_and_that_the_database_is_away(
+    lose: Callable[[Path], str], accept: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with service_on(lose(tmp_path)) as client:
+        answer = client.get("/metrics", headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.mimetype == accept
+    samples = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if line[0] != "#")
+    assert float(samples["order_service_database_up"]) == 0
+    assert 'order_service_orders_finished_total{status="Failed"}' in samples
+    assert not [name for name in samples if name.startswith("order_service_orders{")]
+    assert "metrics without the database's figures" in caplog.text
 
 
 def test_what_needs_no_database_is_answered(tmp_path: Path) -> None:
