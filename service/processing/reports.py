@@ -33,7 +33,8 @@ def report(handed_in: Sequence[Result], recorded: Sequence[Result | None]) -> No
 
 def _report_lost(result: Result) -> None:
     metrics.LEASES_LOST.inc()
-    log.warning(LOST, extra=result.claim.log_context)
+    claim = result.claim
+    log.warning(LOST, extra={"order_id": claim.order_id, "attempt": claim.attempt})
 
 
 def _report_unfinished(result: Result) -> None:
@@ -46,7 +47,7 @@ def _report_unfinished(result: Result) -> None:
 
 
 def _log(result: Result) -> None:
-    extra = result.claim.log_context
+    extra = {"order_id": result.claim.order_id, "attempt": result.claim.attempt}
     match result.verdict:
         case Verdict.FAIL:
             log.error("order failed: %s", result.error, extra=extra)
