@@ -9,6 +9,7 @@ from flask_migrate import Migrate
 
 from service import commands
 from service.accepting.acceptor import Acceptor
+from service.clients import Clients
 from service.config import Settings, settings_or_exit
 from service.processing.processor import POOL_SIZE
 from service.runtime import EXTENSION, Runtime
@@ -93,4 +94,5 @@ def _make_runtime(app: Flask, settings: Settings) -> Runtime:
         processing_database=Database(engines[PROCESSING]),
         places=places,
         acceptor=Acceptor(database, places, writers),
+        clients=Clients(database, settings),
     )

@@ -12,6 +12,7 @@ from prometheus_client import Gauge
 from sqlalchemy import Connection
 
 from service.accepting.acceptor import Acceptor
+from service.clients import Clients
 from service.config import Settings
 from service.processing.handlers.loading import load_handler
 from service.processing.processor import Processor
@@ -42,6 +43,7 @@ class Runtime:
     processing_database: Database
     places: Places
     acceptor: Acceptor
+    clients: Clients
     serving: bool = False
     processor: Processor | None = None
     sampling: threading.Event | None = None

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
 
 from service.archive import ArchiveError, Archiver
-from service.commands.output import as_json, explain_failures, print_json
+from service.commands.output import DURATION, as_json, explain_failures, print_json
 from service.runtime import runtime
-from service.setting_values import DELAY_UNITS
-
-
-class AgeType(click.ParamType[float]):
-    """A time like `90d`, in seconds."""
-
-    name = "age"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the seconds."""
-        found = re.fullmatch(r"([0-9]{1,5})([smhd])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is no age; expected one like 90d, 12h or 30m", param, ctx)
-        return float(found[1]) * DELAY_UNITS[found[2]]
 
 
 @click.command("archive")
-@click.option("--older-than", type=AgeType(), required=True, help="Finished so long ago: 90d.")
+@click.option("--older-than", type=DURATION, required=True, help="Finished so long ago: 90d.")
 @click.option(
     "--to",
     "folder",

@@ -24,14 +24,15 @@ from service.storage import operations as dao
 from service.storage import order_changes
 from service.storage.fleet import read_fleet
 from service.storage.operations import STATUSES, Action, NewOperation, OperationState
-from service.storage.order_changes import Change
+from service.storage.order_changes import OneChange
 from service.web.processing_schemas import LONGEST_ERROR_PART, OperationSchema
 from service.web.schemas import LARGEST_ID
 
 # Rows that one statement of a count looks at, and seconds between two looks at the progress.
 COUNTED, LOOK_SECONDS = 5000, 0.5
 
-Changer = Callable[[Connection, Sequence[int]], Change]
+# Changes the order with that id; returns None when there is none.
+Changer = Callable[[Connection, int], OneChange | None]
 
 
 def _filter_options(action: Action) -> Callable[[Any], Any]:
@@ -72,8 +73,8 @@ def retry_orders(order_ids: tuple[int, ...], new_key: bool, **options: Any) -> N
     An order that waits for a later attempt makes it now.
     """
 
-    def change(connection: Connection, rows: Sequence[int]) -> Change:
-        return order_changes.retry(connection, rows, new_key=new_key)
+    def change(connection: Connection, order_id: int) -> OneChange | None:
+        return order_changes.retry_one(connection, order_id, operator(), new_key=new_key)
 
     _run(Action.RETRY, order_ids, change, new_key=new_key, **options)
 
@@ -84,7 +85,11 @@ def retry_orders(order_ids: tuple[int, ...], new_key: bool, **options: Any) -> N
 @explain_failures
 def cancel_orders(order_ids: tuple[int, ...], **options: Any) -> None:
     """Cancel orders on which nobody works yet; by id, or all that match."""
-    _run(Action.CANCEL, order_ids, order_changes.cancel, new_key=False, **options)
+
+    def change(connection: Connection, order_id: int) -> OneChange | None:
+        return order_changes.cancel_one(connection, order_id, operator())
+
+    _run(Action.CANCEL, order_ids, change, new_key=False, **options)
 
 
 def _run(
@@ -145,17 +150,16 @@ def _change_one(
     connection: Connection, action: Action, order_id: int, change: Changer
 ) -> str | None:
     """Change one order; return why that cannot be."""
-    row = order_changes.find_row(connection, order_id)
-    if row is None:
+    found = change(connection, order_id)
+    if found is None:
         return f"there is no order {order_id}"
-    if change(connection, [row]).changed:
+    if found.changed:
         return None
-    status = order_changes.status_of(connection, row)
     allowed = {
         Action.RETRY: "only a Failed order, or one that waits for a later attempt, can be retried",
         Action.CANCEL: "only a Pending order can be cancelled",
     }[action]
-    return f"order {order_id} is {status.value}; {allowed}"
+    return f"order {order_id} is {found.status.value}; {allowed}"
 
 
 def _count(new: NewOperation) -> int:

@@ -88,12 +88,12 @@ def _read_pages(limit: int, query: dict[str, Any]) -> Iterator[Any]:
 @as_json
 @explain_failures
 def show_order(order_id: int, as_json: bool) -> None:
-    """Show one order, and the attempts at it."""
+    """Show one order, which client posted it, and the attempts at it."""
     database = runtime().database
     row = database.statement(lambda connection: dao.get_order(connection, order_id))
     if row is None:
         raise click.ClickException(f"there is no order {order_id}")
-    order = FullOrderSchema().dump(row)
+    order = FullOrderSchema().dump(row) | {"client": row.client}
     found = database.statement(lambda connection: all_attempts(connection, row))
     attempts = AttemptSchema().dump(found, many=True)
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 from flask import current_app
 
+from service.setting_values import DELAY_UNITS
 from service.storage.failures import describe, is_permanent, is_unavailable
 from service.storage.moments import parse_moment
 from service.web.processing_schemas import is_unicode
@@ -53,7 +55,22 @@ class TextType(click.ParamType[str]):
         return text
 
 
-MOMENT = MomentType()
+class DurationType(click.ParamType[float]):
+    """A time like `90d`, in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds."""
+        found = re.fullmatch(r"([0-9]{1,5})([smhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no duration; expected one like 90d, 12h or 30m", param, ctx)
+        return float(found[1]) * DELAY_UNITS[found[2]]
+
+
+MOMENT, DURATION = MomentType(), DurationType()
 
 
 def explain_failures(command: Callable[P, T]) -> Callable[P, T]:

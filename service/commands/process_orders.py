@@ -45,6 +45,8 @@ def process_orders() -> None:
     app = click.get_current_context().ensure_object(ScriptInfo).load_app()
     try:
         server = MonitoringServer.start(app, current.settings.metrics_port)
+        if server is not None:
+            current.clients.start()
         current.start_processor(on_broken=give_up)
     except ConfigError as problem:
         raise click.ClickException(str(problem)) from None

@@ -50,7 +50,9 @@ def pause(reason: str, as_json: bool) -> None:
 @explain_failures
 def resume(as_json: bool) -> None:
     """Have them claim again, and try at once a receiver that was away."""
-    runtime().database.transaction(processing_state.resume)
+    runtime().database.transaction(
+        lambda connection: processing_state.resume(connection, operator())
+    )
     _print(as_json)
 
 

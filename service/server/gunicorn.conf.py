@@ -91,13 +91,14 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Start the processor, in the worker and never before the fork."""
+    """Start the processor and what keeps the clients fresh: in the worker, never before the fork."""
     # What is there by now stays, and of what a request leaves little needs the collector, which by
     # default looks for garbage after every 700 objects: a tenth of the time of a request.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
     started = _runtime_of(worker)
+    started.clients.start()
     try:
         started.start_processor(on_broken=lambda: os.kill(os.getpid(), signal.SIGTERM))
     except ConfigError as problem:

@@ -7,6 +7,7 @@ meets each order once: one that fails again meanwhile is left alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,7 +27,8 @@ from sqlalchemy import (
     update,
 )
 
-from service.storage import order_changes
+from service.storage import audit, order_changes
+from service.storage.audit import Act
 from service.storage.models import BY_OUTCOME, Operation, Order, OrderStatus
 from service.storage.moments import parse_moment, utcnow
 
@@ -96,7 +98,10 @@ _TO_RUN = select(
 
 
 def insert_operation(connection: Connection, new: NewOperation) -> int:
-    """Store an operation, for the processors to run; return its id. Needs a transaction."""
+    """Store an operation, for the processors to run, and record who asks for it; return its id.
+
+    Needs a transaction.
+    """
     stored = connection.execute(
         insert(Operation).values(
             action=new.action.value,
@@ -112,7 +117,11 @@ def insert_operation(connection: Connection, new: NewOperation) -> int:
             updated_at=utcnow(),
         )
     )
-    return int(stored.lastrowid)
+    number = int(stored.lastrowid)
+    key = ", with a new key" if new.new_key else ""
+    detail = f"{new.action} {json.dumps(dict(new.filter))}{key}"
+    audit.record(connection, new.requested_by, Act.OPERATION_CREATE, number, detail)
+    return number
 
 
 def get_operation(connection: Connection, number: int) -> Row[*tuple[Any, ...]] | None:
@@ -131,8 +140,12 @@ def list_operations(
 
 
 def stop_operation(connection: Connection, number: int, by: str) -> None:
-    """Have the operation stopped where it is, if it runs."""
-    _end(connection, number, OperationState.STOPPED, stopped_by=by[:255])
+    """Have the operation stopped where it is, if it runs, and record who does.
+
+    Needs a transaction.
+    """
+    if _end(connection, number, OperationState.STOPPED, stopped_by=by[:255]):
+        audit.record(connection, by, Act.OPERATION_STOP, number)
 
 
 def running() -> Select[int]:
@@ -198,12 +211,13 @@ def fail_operation(connection: Connection, number: int, error: str) -> None:
     _end(connection, number, OperationState.FAILED, error=error[:1000])
 
 
-def _end(connection: Connection, number: int, state: OperationState, **values: str) -> None:
-    connection.execute(
+def _end(connection: Connection, number: int, state: OperationState, **values: str) -> bool:
+    ended = connection.execute(
         update(Operation)
         .where(Operation.id == number, Operation.state == OperationState.RUNNING.value)
         .values(state=state.value, updated_at=utcnow(), finished_at=utcnow(), **values)
     )
+    return ended.rowcount > 0
 
 
 def status_of(action: Action, filters: Mapping[str, Any]) -> OrderStatus:

@@ -12,6 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from service.storage import audit
+from service.storage.audit import Act
 from service.storage.models import BY_PRIMARY, Order, OrderStatus
 from service.storage.moments import utcnow
 from service.storage.outbox import write_events
@@ -26,18 +28,16 @@ class Change:
     skipped: int
 
 
-def find_row(connection: Connection, order_id: int) -> int | None:
-    """Return the `id` of the order's row, or None when there is no such order."""
-    row_id: int | None = connection.execute(
-        select(Order.id).where(Order.order_id == order_id)
-    ).scalar()
-    return row_id
+@dataclass(frozen=True, slots=True)
+class OneChange:
+    """Whether an order was changed, and the status that it has then."""
+
+    changed: bool
+    status: OrderStatus
 
 
-def status_of(connection: Connection, row_id: int) -> OrderStatus:
-    """Return the status of an order that there is, by its row."""
-    status = select(Order.status.label("status")).where(Order.id == row_id)
-    return OrderStatus(connection.execute(status).scalar_one())
+class PostedByAnother(Exception):
+    """Another client posted the order."""
 
 
 def retry(
@@ -80,19 +80,55 @@ def cancel(connection: Connection, row_ids: Collection[int], *, slot: int = 0) -
     return Change(len(free), len(row_ids) - len(free))
 
 
-def cancel_one(connection: Connection, order_id: int) -> OrderStatus | None:
-    """Cancel the order, if nobody works on it yet, and return its status then.
-
-    Needs a transaction.
+def retry_one(
+    connection: Connection, order_id: int, who: str, *, new_key: bool = False
+) -> OneChange | None:
+    """Do to one order what `retry` does, and record who did. Needs a transaction.
 
     Returns:
         None when there is no such order.
     """
-    row_id = find_row(connection, order_id)
-    if row_id is None:
+    row = _find(connection, order_id)
+    if row is None:
         return None
-    cancel(connection, [row_id])
-    return status_of(connection, row_id)
+    changed = retry(connection, [row.id], new_key=new_key).changed > 0
+    if changed:
+        detail = "with a new key" if new_key else None
+        audit.record(connection, who, Act.ORDER_RETRY, order_id, detail)
+    return OneChange(changed, _status_of(connection, row.id))
+
+
+def cancel_one(
+    connection: Connection, order_id: int, who: str, *, client: str | None = None
+) -> OneChange | None:
+    """Cancel one order, if nobody works on it yet, and record who did. Needs a transaction.
+
+    Returns:
+        None when there is no such order.
+
+    Raises:
+        PostedByAnother: than this client, if one is given.
+    """
+    row = _find(connection, order_id)
+    if row is None:
+        return None
+    if client is not None and row.client != client:
+        raise PostedByAnother
+    changed = cancel(connection, [row.id]).changed > 0
+    if changed:
+        audit.record(connection, who, Act.ORDER_CANCEL, order_id)
+    return OneChange(changed, _status_of(connection, row.id))
+
+
+def _find(connection: Connection, order_id: int) -> Row[*tuple[Any, ...]] | None:
+    return connection.execute(
+        select(Order.id, Order.client).where(Order.order_id == order_id)
+    ).first()
+
+
+def _status_of(connection: Connection, row_id: int) -> OrderStatus:
+    status = select(Order.status.label("status")).where(Order.id == row_id)
+    return OrderStatus(connection.execute(status).scalar_one())
 
 
 def _lock(connection: Connection, row_ids: Collection[int]) -> Sequence[Row[*tuple[Any, ...]]]:

@@ -68,6 +68,7 @@ _FULL = select(
     Order.next_attempt_at,
     Order.processing_microseconds,
     Order.last_error,
+    Order.client,
 )
 
 _FROM_ROW = (

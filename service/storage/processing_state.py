@@ -19,6 +19,8 @@ from sqlalchemy import (
     update,
 )
 
+from service.storage import audit
+from service.storage.audit import Act
 from service.storage.models import ProcessingState
 from service.storage.moments import utcnow
 
@@ -97,24 +99,27 @@ def state_of(row: Row[*tuple[Any, ...]]) -> SharedState:
 
 
 def pause(connection: Connection, by: str, reason: str | None) -> None:
-    """Have all processors claim nothing more. Who pauses what is paused leaves it as it is.
+    """Have all processors claim nothing more, and record who does.
 
-    Needs a transaction.
+    Who pauses what is paused leaves it as it is. Needs a transaction.
     """
     ensure_row(connection)
-    connection.execute(
+    paused = connection.execute(
         update(ProcessingState)
         .where(_HERE, ProcessingState.paused_at.is_(None))
         .values(paused_at=utcnow(), paused_by=by[:255], pause_reason=reason)
     )
+    if paused.rowcount:
+        audit.record(connection, by, Act.PROCESSING_PAUSE, "processing", reason)
 
 
-def resume(connection: Connection) -> None:
-    """Have all processors claim again, and try at once a receiver that was away.
+def resume(connection: Connection, by: str) -> None:
+    """Have all processors claim again, try at once a receiver that was away, and record who does.
 
     Needs a transaction.
     """
     ensure_row(connection)
+    audit.record(connection, by, Act.PROCESSING_RESUME, "processing")
     connection.execute(
         update(ProcessingState)
         .where(_HERE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -10,8 +9,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from flask import Flask, Request, g, request
 from werkzeug.datastructures import Authorization
 
-from service.clients import ALL_SCOPES, Caller
-from service.config import Settings
+from service.clients import Caller, Clients
 from service.runtime import runtime
 from service.storage.clients import Scope
 from service.web.errors import ApiError
@@ -47,9 +45,9 @@ class NotAuthenticated(ApiError):
 class Forbidden(ApiError):
     """403: the caller has none of the scopes. A blueprint may answer to it in its own way."""
 
-    def __init__(self, *scopes: Scope) -> None:
+    def __init__(self, *scopes: Scope, what: str = "This") -> None:
         self.scopes = scopes
-        super().__init__(403, f"This needs the scope {' or '.join(scopes)}.")
+        super().__init__(403, f"{what} needs the scope {' or '.join(scopes)}.")
 
 
 def init_app(app: Flask) -> None:
@@ -59,9 +57,11 @@ def init_app(app: Flask) -> None:
 
 def authenticate(asked: Request) -> Caller | None:
     """Return who makes the request, or None without credentials that are right."""
-    given = _credentials(asked)
-    settings = runtime().settings
-    return Caller(settings.auth_username, ALL_SCOPES) if _is_right(given, settings) else None
+    header = asked.environ.get("HTTP_AUTHORIZATION")
+    if header is None:
+        return None
+    clients = runtime().clients
+    return clients.remembered(header) or _find(clients, header)
 
 
 def caller() -> Caller:
@@ -102,26 +102,11 @@ def _require_authentication() -> None:
     g.caller = found
 
 
-def _credentials(asked: Request) -> Authorization | None:
+def _find(clients: Clients, header: str) -> Caller | None:
     try:
-        return asked.authorization
+        given = Authorization.from_header(header)
     except ValueError:  # they are not even ASCII
         return None
-
-
-def _is_right(given: Authorization | None, settings: Settings) -> bool:
-    """Compare all in constant time, and all always, so that time says nothing about any of them.
-
-    While the password is being changed, the one before is right as well.
-    """
-    if given is None or given.type != "basic":
-        return False
-    name_matches = _equal(given.username, settings.auth_username)
-    password_matches = _equal(given.password, settings.auth_password)
-    if settings.auth_password_previous is not None:
-        password_matches |= _equal(given.password, settings.auth_password_previous)
-    return name_matches and password_matches
-
-
-def _equal(given: str | None, expected: str) -> bool:
-    return hmac.compare_digest((given or "").encode("utf-8", "replace"), expected.encode())
+    if given is None or given.type != "basic" or not given.username or given.password is None:
+        return None
+    return clients.find(given.username, given.password, header)

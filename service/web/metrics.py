@@ -15,6 +15,7 @@ from service.storage.failures import describe, is_permanent, is_unavailable
 from service.storage.fleet import read_fleet
 from service.storage.statistics import read_statistics
 from service.web.auth import Scope, needs
+from service.web.auth import Scope, needs
 from service.web.exposition import Figures, render
 from service.web.negotiation import prefers
 from service.web.schemas import StatisticsSchema
@@ -28,6 +29,7 @@ _EXPOSITION = ("text/plain", "text/*", "application/openmetrics-text")
 
 
 @blueprint.get("/metrics")
+@needs(Scope.METRICS_READ)
 @needs(Scope.METRICS_READ)
 def get_metrics() -> ResponseReturnValue:
     """Return exact figures from one snapshot."""

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from service.runtime import runtime
 from service.storage import operations as dao
 from service.storage.operations import Action, NewOperation
-from service.web.auth import caller
+from service.web.auth import Scope, caller, needs
 from service.web.body import json_object
 from service.web.errors import ApiError
 from service.web.processing_schemas import NewOperationSchema, OperationSchema
@@ -22,6 +22,7 @@ _page_query = PageQuerySchema()
 
 
 @blueprint.post("/operations")
+@needs(Scope.OPERATE)
 def create_operation() -> ResponseReturnValue:
     """Begin an operation; it runs in the processors."""
     asked = _new_operation.load(json_object())
@@ -31,6 +32,7 @@ def create_operation() -> ResponseReturnValue:
 
 
 @blueprint.get("/operations")
+@needs(Scope.OPERATE)
 def list_operations() -> ResponseReturnValue:
     """Return a page of operations, newest first."""
     query = _page_query.load(request.args)
@@ -44,12 +46,14 @@ def list_operations() -> ResponseReturnValue:
 
 
 @blueprint.get("/operations/<operation_id>")
+@needs(Scope.OPERATE)
 def get_operation(operation_id: str) -> ResponseReturnValue:
     """Return an operation and its progress."""
     return _show(_number(operation_id))
 
 
 @blueprint.post("/operations/<operation_id>/stop")
+@needs(Scope.OPERATE)
 def stop_operation(operation_id: str) -> ResponseReturnValue:
     """Stop an operation where it is; what it has changed stays."""
     number = _number(operation_id)

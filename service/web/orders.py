@@ -11,6 +11,8 @@ from service.storage import order_changes
 from service.storage import orders as dao
 from service.storage.attempts import all_attempts
 from service.storage.models import OrderStatus
+from service.storage.order_changes import PostedByAnother
+from service.web.auth import Forbidden, Scope, caller, needs
 from service.web.body import json_object
 from service.web.errors import ApiError
 from service.web.processing_schemas import AttemptSchema
@@ -34,6 +36,7 @@ _view_query = ViewQuerySchema()
 
 
 @blueprint.post("/orders")
+@needs(Scope.ORDERS_WRITE)
 def create_order() -> ResponseReturnValue:
     """Accept an order; the answer is sent after it is durable."""
     order = _new_order.load(json_object())
@@ -52,6 +55,7 @@ def create_order() -> ResponseReturnValue:
 
 
 @blueprint.get("/orders/<order_id>")
+@needs(Scope.ORDERS_READ)
 def get_order(order_id: str) -> ResponseReturnValue:
     """Return an order's status, or the whole order with `?view=full`."""
     view = _view_query.load(request.args)["view"] if request.query_string else "status"
@@ -68,6 +72,7 @@ def get_order(order_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/orders")
+@needs(Scope.ORDERS_READ)
 def list_orders() -> ResponseReturnValue:
     """Return a page of whole orders, newest first."""
     query = _list_query.load(request.args)
@@ -82,6 +87,7 @@ def list_orders() -> ResponseReturnValue:
 
 
 @blueprint.get("/orders/<order_id>/attempts")
+@needs(Scope.ORDERS_READ)
 def list_attempts(order_id: str) -> ResponseReturnValue:
     """Return the attempts at an order, oldest first."""
     number = _number(order_id)
@@ -93,12 +99,21 @@ def list_attempts(order_id: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/orders/<order_id>/cancel")
+@needs(Scope.ORDERS_WRITE, Scope.OPERATE)
 def cancel_order(order_id: str) -> ResponseReturnValue:
-    """Cancel an order on which nobody works yet."""
+    """Cancel an order on which nobody works yet; who does not operate, one of their own."""
     number = _number(order_id)
-    status = runtime().write(lambda connection: order_changes.cancel_one(connection, number))
-    if status is None:
+    who = caller()
+    client = None if who.may(Scope.OPERATE) else who.name
+    try:
+        cancelled = runtime().write(
+            lambda its: order_changes.cancel_one(its, number, who.name, client=client)
+        )
+    except PostedByAnother:
+        raise Forbidden(Scope.OPERATE, what="The cancellation of another client's order") from None
+    if cancelled is None:
         raise _not_found()
+    status = cancelled.status
     if status is not OrderStatus.CANCELLED:
         raise ApiError(409, f"The order is {status.value}; only a Pending one can be cancelled.")
     return {"order_id": number, "status": status.value}

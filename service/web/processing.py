@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from service.runtime import runtime
 from service.storage import processing_state
-from service.web.auth import caller
+from service.web.auth import Scope, caller, needs
 from service.web.body import json_object
 from service.web.processing_schemas import PauseSchema, ProcessingSchema
 
@@ -18,6 +18,7 @@ _processing = ProcessingSchema()
 
 
 @blueprint.get("/processing")
+@needs(Scope.ORDERS_READ)
 def show_processing() -> ResponseReturnValue:
     """Return whether processing pauses, and whether the receiver is away."""
     state = runtime().read(processing_state.read_state)
@@ -26,6 +27,7 @@ def show_processing() -> ResponseReturnValue:
 
 
 @blueprint.post("/processing/pause")
+@needs(Scope.OPERATE)
 def pause_processing() -> ResponseReturnValue:
     """Have all processors claim nothing more."""
     reason = _pause.load(json_object())["reason"]
@@ -35,8 +37,10 @@ def pause_processing() -> ResponseReturnValue:
 
 
 @blueprint.post("/processing/resume")
+@needs(Scope.OPERATE)
 def resume_processing() -> ResponseReturnValue:
     """Have all processors claim again, and try at once a receiver that was away."""
-    runtime().write(processing_state.resume)
+    by = caller().name
+    runtime().write(lambda connection: processing_state.resume(connection, by))
     runtime().wake_processor()
     return show_processing()

@@ -82,10 +82,10 @@ def test_show_an_order(app: Flask) -> None:
     header, *rows = table_from(app, "orders", "show", "3")
     assert header == ["field", "value"]
     found = {row[0]: " ".join(row[1:]) for row in rows}
-    assert set(found) == FULL_FIELDS
+    assert set(found) == FULL_FIELDS | {"client"}
     assert (found["order_id"], found["status"], found["last_error"]) == ("3", "Failed", "boom")
     order = json_from(app, "orders", "show", "3")
-    assert set(order) == FULL_FIELDS | {"attempt_list"}
+    assert set(order) == FULL_FIELDS | {"client", "attempt_list"}
     assert (order["order_id"], order["status"], order["last_error"]) == (3, "Failed", "boom")
 
 

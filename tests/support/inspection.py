@@ -12,6 +12,8 @@ from sqlalchemy import Connection, delete, insert, select, text, update
 
 from service.storage import orders
 from service.storage.models import (
+    AuditEntry,
+    Client,
     IdempotencyKey,
     Operation,
     Order,
@@ -40,9 +42,12 @@ class Store:
         return self.database.transaction(work)
 
     def empty(self) -> None:
-        """Remove all orders, and set the totals to zero."""
+        """Remove all orders and clients, and set the totals to zero."""
         zeros = dict.fromkeys(COUNTS, 0)
-        tables = (Order, IdempotencyKey, OrderAttempt, Operation, ProcessingState, ProcessorRow)
+        tables = (
+            *(Order, IdempotencyKey, OrderAttempt, Operation, ProcessingState, ProcessorRow),
+            *(Client, AuditEntry),
+        )
         statements = [*map(delete, tables), update(OrderTotals).values(zeros)]
 
         def work(connection: Connection) -> None:

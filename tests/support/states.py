@@ -8,7 +8,6 @@ from sqlalchemy import Connection, select, update
 
 from service.storage.claims import Claim, ClaimedBatch, ClaimKey, LeaseRule, claim_orders
 from service.storage.models import Order
-from service.storage.order_changes import find_row
 from service.storage.recording import record_results
 from service.storage.results import Result, Verdict
 from service.storage.waiting import come_back, find_due
@@ -84,9 +83,7 @@ def promote_due(store: Store, limit: int = 500) -> int:
 
 def row_of(store: Store, order_id: int) -> int:
     """Return the `id` of an order's row."""
-    row = store.run(lambda connection: find_row(connection, order_id))
-    assert row is not None
-    return row
+    return store.order(order_id).id
 
 
 def fill(store: Store, *, pending: int, processing: int, completed: int, failed: int) -> None:

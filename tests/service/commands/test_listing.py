@@ -99,7 +99,7 @@ def test_an_order_is_shown_with_its_attempts(app: Flask, store: Store) -> None:
     assert found["attempts"] == 2
     printed = run(app, "orders", "show", "1").stdout
     fields, attempts = (part.splitlines() for part in printed.split("\n\n"))
-    assert {line.split()[0] for line in fields} == {"field"} | FULL_FIELDS
+    assert {line.split()[0] for line in fields} == {"field", "client"} | FULL_FIELDS
     header, *rows = (line.split() for line in attempts)
     assert header == ["attempt", "started_at", "ended_at", "result", "error", "worker"]
     moments = [first["started_at"], first["ended_at"]]
