@@ -68,6 +68,7 @@ class Settings:
     webhook_secret_previous: str | None = _setting(None, values.webhook_secret, secret=True)
     idempotency_key_days: int = _setting(30, values.integer(1, 36500))
     metrics_port: int | None = _setting(None, values.integer(1, LARGEST_PORT))
+    traces_url: str | None = _setting(None, values.http_url, secret=True)
     log_level: str = _setting("INFO", values.one_of("DEBUG", "INFO", "WARNING", "ERROR"))
     release: str = _setting("dev")
 

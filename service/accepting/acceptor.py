@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from service.accepting.batcher import Batcher
 from service.accepting.keyed import (
     ACCEPTED,
     DUPLICATE,
     Acceptance,
+    KeyedOrder,
     KeyedOrders,
     make_key,
 )
@@ -30,6 +31,7 @@ from service.storage.failures import (
 )
 from service.storage.orders import DuplicateOrder, NewOrder
 from service.storage.places import Places
+from service.telemetry import tracing
 
 
 class Acceptor:
@@ -45,8 +47,9 @@ class Acceptor:
         self._database = database
         self._places = places
         self._writers = Places(writers)
+        self._keyed_orders = KeyedOrders(database)
         self._plain = Batcher(self._accept_plain, _is_about_one)
-        self._keyed = Batcher(KeyedOrders(database).accept, _is_about_one)
+        self._keyed = Batcher(self._accept_keyed, _is_about_one)
         self._statuses = Batcher(self._get_statuses)
 
     def accept(self, order: NewOrder, key: str | None) -> Acceptance:
@@ -74,6 +77,14 @@ class Acceptor:
         return [found.get(order_id) for order_id in order_ids]
 
     def _accept_plain(self, orders: Sequence[NewOrder]) -> list[Acceptance | Exception]:
+        with _group_commit(orders):
+            return self._accept(orders)
+
+    def _accept_keyed(self, entries: Sequence[KeyedOrder]) -> list[Acceptance | Exception]:
+        with _group_commit([order for order, _ in entries]):
+            return self._keyed_orders.accept(entries)
+
+    def _accept(self, orders: Sequence[NewOrder]) -> list[Acceptance | Exception]:
         # Of several orders with one id, the first.
         new = {order.order_id: order for order in reversed(orders)}
         stored = self._store(new)
@@ -108,6 +119,12 @@ class Acceptor:
 def _is_about_one(error: Exception) -> bool:
     """Return whether an error of a batch may be about one of its orders alone."""
     return is_conflict(error) or is_permanent(error)
+
+
+def _group_commit(orders: Sequence[NewOrder]) -> AbstractContextManager[None]:
+    if tracing.spans is None:
+        return nullcontext()
+    return tracing.spans.group_commit(order.traceparent for order in orders)
 
 
 @contextmanager

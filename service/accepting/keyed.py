@@ -43,7 +43,8 @@ def is_valid_key(key: str) -> bool:
 
 def make_key(order: NewOrder, key: str) -> NewKey:
     """Return what is to be stored for the order's key."""
-    # Of the values, not of the bytes: a client may write the same order with other spaces.
+    # Of the values, not of the bytes: a client may write the same order with other spaces. And of
+    # nothing that is new with each request, such as its trace.
     payload = f"{order.order_id} {order.user_id} {order.item_ids} {order.total_amount}"
     return NewKey(
         key_hash=hashlib.sha256(key.encode()).digest(),

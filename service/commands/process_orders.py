@@ -13,6 +13,7 @@ from flask.cli import ScriptInfo, with_appcontext
 
 from service.config import ConfigError, former_settings
 from service.runtime import runtime
+from service.telemetry import tracing
 from service.telemetry.logs import logging_config
 from service.web.monitoring import MonitoringServer
 
@@ -43,6 +44,7 @@ def process_orders() -> None:
         raise click.ClickException("PROCESSOR_THREADS is 0; expected at least 1 to process orders")
     # Itself, since the server's threads know of no current one.
     app = click.get_current_context().ensure_object(ScriptInfo).load_app()
+    tracing.start(current.settings)
     try:
         server = MonitoringServer.start(app, current.settings.metrics_port)
         if server is not None:
@@ -52,6 +54,7 @@ def process_orders() -> None:
         raise click.ClickException(str(problem)) from None
     stop.wait()
     current.stop_processor()
+    tracing.stop()
     if server is not None:
         server.stop()
     if broken.is_set():

@@ -15,11 +15,19 @@ class Attempt:
 
     Its result is decided once: by the handler's end, by its time-out, by a wait for a thread that
     is too long, or by the service's stop, whichever comes first (`end`). Moments are of
-    `time.monotonic`, in seconds.
+    `time.monotonic`, in seconds. `claimed_in` is the span of the claim, if there is one.
     """
 
-    def __init__(self, claim: Claim, lease_ends: float, *, probe: bool = False) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        lease_ends: float,
+        *,
+        probe: bool = False,
+        claimed_in: str | None = None,
+    ) -> None:
         self.claim = claim
+        self.claimed_in = claimed_in
         self.lease_ends = lease_ends
         # Whether it tries a receiver that was away.
         self.probe = probe
@@ -59,8 +67,8 @@ class Attempt:
         """Return how long the handler has run; 0 when it has not begun."""
         return 0.0 if self.started is None else max(1e-6, time.monotonic() - self.started)
 
-    def task(self) -> OrderTask:
-        """Return what the handler is given."""
+    def task(self, traceparent: str | None = None) -> OrderTask:
+        """Return what the handler is given, in this trace."""
         claim = self.claim
         return OrderTask(
             order_id=claim.order_id,
@@ -71,6 +79,7 @@ class Attempt:
             attempt=claim.attempt,
             idempotency_token=_token(claim),
             cancelled=lambda: self._cancelled,
+            traceparent=traceparent,
         )
 
 

@@ -20,7 +20,7 @@ from service.storage.claims import ClaimedBatch
 from service.storage.failures import describe, is_permanent, is_unavailable
 from service.storage.models import OrderStatus
 from service.storage.results import Result, Verdict
-from service.telemetry import metrics
+from service.telemetry import metrics, tracing
 
 log = logging.getLogger(__name__)
 
@@ -106,8 +106,10 @@ class Dispatcher:
     def _take(self, limit: int, *, probe: bool) -> None:
         lease_ends = time.monotonic() + self._lease_seconds
         idle = len(self._in_flight) == 0
+        began = time.time_ns()
         batch = self._orders.claim(limit, idle=idle, rule=self._clock.rule())
         _report(batch)
+        claimed_in = _note_claim(batch, began)
         if probe and not batch.claims:
             self.gate.leave_probing()
         if batch.claims and time.monotonic() >= lease_ends:
@@ -116,7 +118,9 @@ class Dispatcher:
         found = len(batch.claims) + len(batch.exhausted)
         more = found >= min(limit, self._threads)
         self._workload.taken(len(batch.claims), isolate=batch.isolate, more=more)
-        attempts = [Attempt(claim, lease_ends, probe=probe) for claim in batch.claims]
+        attempts = [
+            Attempt(claim, lease_ends, probe=probe, claimed_in=claimed_in) for claim in batch.claims
+        ]
         self._in_flight.add(attempts)
         for attempt in attempts:
             self._work.put(attempt)
@@ -162,6 +166,13 @@ def _report(batch: ClaimedBatch) -> None:
             metrics.START_SECONDS.observe(claim.waited)
     if batch.lost:
         metrics.ATTEMPTS[AttemptResult.LOST].inc(batch.lost)
-    for order_id in batch.exhausted:
+    for order_id, trace in batch.exhausted.items():
         metrics.ORDERS_FINISHED[OrderStatus.FAILED].inc()
-        log.error("order failed: no attempt left", extra={"order_id": order_id})
+        extra = {"order_id": order_id, **tracing.log_context(trace)}
+        log.error("order failed: no attempt left", extra=extra)
+
+
+def _note_claim(batch: ClaimedBatch, began: int) -> str | None:
+    if tracing.spans is None:
+        return None
+    return tracing.spans.claim((claim.traceparent for claim in batch.claims), began)

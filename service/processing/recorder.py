@@ -140,7 +140,7 @@ class Recorder:
             log.error(
                 "cannot record a result; the order is taken up again when its lease ends",
                 exc_info=error,
-                extra={"order_id": result.claim.order_id},
+                extra=result.claim.log_context,
             )
             self._in_flight.remove([attempt])
             self._on_recorded([result])

@@ -33,8 +33,7 @@ def report(handed_in: Sequence[Result], recorded: Sequence[Result | None]) -> No
 
 def _report_lost(result: Result) -> None:
     metrics.LEASES_LOST.inc()
-    claim = result.claim
-    log.warning(LOST, extra={"order_id": claim.order_id, "attempt": claim.attempt})
+    log.warning(LOST, extra=result.claim.log_context)
 
 
 def _report_unfinished(result: Result) -> None:
@@ -47,7 +46,7 @@ def _report_unfinished(result: Result) -> None:
 
 
 def _log(result: Result) -> None:
-    extra = {"order_id": result.claim.order_id, "attempt": result.claim.attempt}
+    extra = result.claim.log_context
     match result.verdict:
         case Verdict.FAIL:
             log.error("order failed: %s", result.error, extra=extra)

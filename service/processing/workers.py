@@ -15,7 +15,7 @@ from service.processing.recorder import Recorder
 from service.processing.retries import failure
 from service.processing.workload import Workload
 from service.storage.results import Result, Verdict
-from service.telemetry import metrics
+from service.telemetry import metrics, tracing
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +113,22 @@ class Workers:
             self._workload.release(result.seconds)
 
     def _run_handler(self, attempt: Attempt) -> Result:
+        """Run the handler in the order's trace, if it has one."""
+        claim = attempt.claim
+        trace, spans = claim.traceparent, tracing.spans
+        if spans is not None:
+            with spans.attempt(trace, attempt.claimed_in, claim.order_id, claim.attempt) as span:
+                result = self._call_handler(attempt, span.traceparent)
+                span.note_result(result.kind.value, succeeded=result.verdict is Verdict.COMPLETE)
+            return result
+        if trace is None:
+            return self._call_handler(attempt, None)
+        with tracing.within(trace):
+            return self._call_handler(attempt, trace)
+
+    def _call_handler(self, attempt: Attempt, traceparent: str | None) -> Result:
         try:
-            self._handler(attempt.task())
+            self._handler(attempt.task(traceparent))
         except BaseException as error:  # noqa: BLE001 - whatever it raises is the order's failure
             metrics.HANDLER_SECONDS.observe(attempt.seconds())
             return self._failure(attempt, error)

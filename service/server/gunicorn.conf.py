@@ -18,7 +18,7 @@ from service.config import DEVELOPMENT_PASSWORD, ConfigError
 from service.processing.watchdog import PATIENCE
 from service.server import shares
 from service.server.settings import read_settings
-from service.telemetry import worker_files
+from service.telemetry import tracing, worker_files
 from service.telemetry.logs import logging_config
 
 _settings = read_settings()
@@ -91,13 +91,15 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Start the processor and what keeps the clients fresh: in the worker, never before the fork."""
+    """Start the processor and what keeps the clients fresh; in the worker, never before the fork."""
+    started = _runtime_of(worker)
+    # Its library is there before the collector is told to leave alone what is.
+    tracing.start(started.settings)
     # What is there by now stays, and of what a request leaves little needs the collector, which by
     # default looks for garbage after every 700 objects: a tenth of the time of a request.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
-    started = _runtime_of(worker)
     started.clients.start()
     try:
         started.start_processor(on_broken=lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -109,9 +111,10 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """Wait until the processor has finished or given back its orders."""
+    """Wait until the processor has finished or given back its orders, and the spans are sent."""
     if worker.booted:
         _runtime_of(worker).stop_processor()
+        tracing.stop()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -37,6 +37,7 @@ from service.storage.models import BY_CLAIMABLE, BY_PRIMARY, Order, OrderStatus
 from service.storage.moments import MICROSECONDS, microseconds_between, utcnow
 from service.storage.outbox import write_events
 from service.storage.totals import add_totals
+from service.telemetry import tracing
 
 # From this attempt on, an order whose workers died is only run alone: see `claim_orders`.
 ISOLATED_FROM_ATTEMPT = 3
@@ -60,7 +61,8 @@ class Claim:
     """The right to process an order until its lease ends; `fence` proves it.
 
     `attempt` counts from 1, this attempt included. `waited` is how many seconds ago the order was
-    accepted, by the database's clock, when it was claimed.
+    accepted, by the database's clock, when it was claimed. `traceparent` is the trace in which it
+    was posted.
     """
 
     id: int
@@ -73,24 +75,31 @@ class Claim:
     created_at: datetime
     key_version: int = 0
     waited: float = 0.0
+    traceparent: str | None = None
 
     @property
     def key(self) -> ClaimKey:
         """What tells this claim from every other, earlier ones of the same order included."""
         return self.id, self.fence
 
+    @property
+    def log_context(self) -> dict[str, object]:
+        """What a line of the log about it says of it."""
+        trace = tracing.log_context(self.traceparent)
+        return {"order_id": self.order_id, "attempt": self.attempt, **trace}
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedBatch:
     """What one look at the queue gave.
 
-    `exhausted` are the `order_id`s that had no attempt left and are Failed now, and `lost` is how
-    many attempts had lost their leases. `isolate` tells that the next order has to run alone, so
-    that nothing may be claimed before the process is idle.
+    `exhausted` are the `order_id`s that had no attempt left and are Failed now, with the traces in
+    which they were posted, and `lost` is how many attempts had lost their leases. `isolate` tells
+    that the next order has to run alone, so that nothing may be claimed before the process is idle.
     """
 
     claims: list[Claim]
-    exhausted: list[int]
+    exhausted: dict[int, str | None]
     isolate: bool = False
     lost: int = 0
 
@@ -158,6 +167,7 @@ LOCK_CLAIMABLE = (
             "created"
         ),
         Order.key_version,
+        Order.traceparent,
         microseconds_between(Order.created_at, utcnow()).label("waited"),
         # A claim sets `updated_at`, and a renewal does not.
         case(
@@ -211,7 +221,8 @@ def claim_orders(
     lost = [row for row in (*spent, *rows) if row.lease_owner is not None]
     insert_attempts(connection, [_lost_attempt(row) for row in lost])
     claims = [_claim(row, fences) for row in rows]
-    return ClaimedBatch(claims, [row.order_id for row in spent], isolate, len(lost))
+    exhausted = {row.order_id: row.traceparent for row in spent}
+    return ClaimedBatch(claims, exhausted, isolate, len(lost))
 
 
 def _lease_rows(connection: Connection, ids: Sequence[int], values: dict[str, Any]) -> None:
@@ -234,6 +245,7 @@ def _claim(row: Row[*tuple[Any, ...]], fences: int) -> Claim:
         created_at=EPOCH + timedelta(microseconds=row.created),
         key_version=row.key_version,
         waited=max(0, row.waited) / MICROSECONDS,
+        traceparent=row.traceparent,
     )
 
 

@@ -27,12 +27,17 @@ class DuplicateOrder(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """A valid order as the client sent it; `total_amount` has exactly two decimals."""
+    """A valid order as the client sent it; `total_amount` has exactly two decimals.
+
+    `client` posted it, and `traceparent` is the trace in which it did, if there is one.
+    """
 
     order_id: int
     user_id: int
     item_ids: list[int]
     total_amount: Decimal
+    client: str | None = None
+    traceparent: str | None = None
 
 
 _NEW_ORDERS = NewRows(
@@ -118,6 +123,8 @@ def insert_orders(connection: Connection, orders: Collection[NewOrder]) -> None:
             "user_id": order.user_id,
             "item_ids": order.item_ids,
             "total_amount": order.total_amount,
+            "client": order.client,
+            "traceparent": order.traceparent,
         }
         for order in sorted(orders, key=attrgetter("order_id"))
     ]

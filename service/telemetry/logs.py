@@ -1,4 +1,4 @@
-"""Logging: JSON lines in production, readable ones in development, with the request's id."""
+"""Logging: JSON lines in production, readable ones in development, each with what it is about."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ import os
 from typing import Any
 
 from service.config import Settings
-from service.telemetry import request_id
+from service.telemetry import request_id, tracing
 
 STDERR = 2
+# Says that the collector does not take spans; and seconds between two lines of it.
+SPANS_SENDER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+SELDOM = 60.0
 # Keys that a log call may pass as `extra`, in the order in which a line shows them.
-CONTEXT_KEYS = ("request_id", "order_id", "attempt", "method", "path", "status", "milliseconds")
+CONTEXT_KEYS = (
+    *("request_id", "trace_id", "order_id", "attempt", "method", "path", "status", "milliseconds"),
+)
 
 
 class ContextFilter(logging.Filter):
-    """Adds the request's id to each record."""
+    """Adds the ids of the request and of the trace to each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass."""
         if not hasattr(record, "request_id") and (current := request_id.current.get()):
             record.request_id = current
+        if (trace := tracing.current.get()) and not hasattr(record, "trace_id"):
+            record.trace_id = tracing.trace_id(trace)
         return True
 
 
@@ -121,6 +128,21 @@ class SlowClientFilter(logging.Filter):
         return not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
 
 
+class SeldomFilter(logging.Filter):
+    """Lets one record a minute pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether none has passed for a minute."""
+        if record.created < self._next:
+            return False
+        self._next = record.created + SELDOM
+        return True
+
+
 def logging_config(settings: Settings) -> dict[str, Any]:
     """Return the `logging.config` dictionary, for this service and for gunicorn's own lines."""
     formatter = "json" if settings.production else "readable"
@@ -128,7 +150,11 @@ def logging_config(settings: Settings) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"context": {"()": ContextFilter}, "slow_client": {"()": SlowClientFilter}},
+        "filters": {
+            "context": {"()": ContextFilter},
+            "slow_client": {"()": SlowClientFilter},
+            "seldom": {"()": SeldomFilter},
+        },
         "formatters": {
             "json": {"()": JsonLineFormatter, "release": settings.release},
             "readable": {
@@ -155,5 +181,8 @@ def logging_config(settings: Settings) -> dict[str, Any]:
             "alembic": {"level": "INFO"},
             "asyncio": quiet,
             "sqlalchemy.pool": quiet,
+            "urllib3": quiet,
+            "opentelemetry": {"level": "CRITICAL"},
+            SPANS_SENDER: {"level": "ERROR", "filters": ["seldom"]},
         },
     }

@@ -12,6 +12,8 @@ from service.storage import orders as dao
 from service.storage.attempts import all_attempts
 from service.storage.models import OrderStatus
 from service.storage.order_changes import PostedByAnother
+from service.storage.orders import NewOrder
+from service.telemetry import tracing
 from service.web.auth import Forbidden, Scope, caller, needs
 from service.web.body import json_object
 from service.web.errors import ApiError
@@ -39,7 +41,11 @@ _view_query = ViewQuerySchema()
 @needs(Scope.ORDERS_WRITE)
 def create_order() -> ResponseReturnValue:
     """Accept an order; the answer is sent after it is durable."""
-    order = _new_order.load(json_object())
+    order = NewOrder(
+        **_new_order.load(json_object()),
+        client=caller().name,
+        traceparent=tracing.current.get(),
+    )
     g.order_id = order.order_id
     try:
         acceptance = runtime().acceptor.accept(order, _idempotency_key())

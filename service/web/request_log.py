@@ -9,7 +9,7 @@ from functools import cache
 from flask import Flask, Response, g, request
 from prometheus_client import Counter, Histogram
 
-from service.telemetry import metrics, request_id
+from service.telemetry import metrics, request_id, tracing
 
 log = logging.getLogger("service.access")
 
@@ -43,6 +43,11 @@ def count_failures_from_zero(app: Flask) -> None:
 def _begin() -> None:
     g.started = time.perf_counter()
     request_id.current.set(request_id.choose(request.headers.get(request_id.HEADER)))
+    given = request.environ.get(tracing.ENVIRON_KEY)
+    if given is not None:
+        tracing.current.set(tracing.accept(given))
+    if tracing.spans is not None and request.path not in UNTRACED_PATHS:
+        g.span = tracing.spans.begin_request(tracing.current.get(), request_id.current.get())
 
 
 def _end(response: Response) -> Response:
@@ -62,6 +67,8 @@ def _end(response: Response) -> Response:
     if "order_id" in g:
         extra["order_id"] = g.order_id
     log.info("request", extra=extra)
+    if "span" in g:
+        g.span.end(method, rule.rule if rule else None, status, g.get("order_id"))
     return response
 
 
@@ -75,3 +82,4 @@ def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
 
 def _forget(_error: BaseException | None) -> None:
     request_id.current.set(None)
+    tracing.current.set(None)

@@ -9,12 +9,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate
+from marshmallow import Schema, ValidationError, fields, pre_load, validate
 from werkzeug.datastructures import MultiDict
 
 from service.storage.models import OrderStatus
 from service.storage.moments import MICROSECONDS, format_moment
-from service.storage.orders import NewOrder
 
 LARGEST_ID = 2**63 - 1
 MOST_ITEMS = 1000
@@ -84,11 +83,6 @@ class NewOrderSchema(Schema):
     user_id = Id(required=True)
     item_ids = ItemIds(required=True)
     total_amount = Amount(required=True)
-
-    @post_load
-    def make_order(self, data: dict[str, Any], **_kwargs: Any) -> NewOrder:
-        """Return the order that the body describes."""
-        return NewOrder(**data)
 
 
 class Cursor(fields.Field[int]):

@@ -33,6 +33,7 @@ WRONG: dict[str, Any] = {
     "image_registry": "registry.example.com/shop/orders:1.0",
     "web_subnet": "192.168.213.0/16",
     "webhook_url": "ftp://shop.example.com",
+    "traces_url": "collector.example.com:4318",
     "worker_threads": "0",
     "backup_destination": "somewhere",
     "ssh_allowed_sources": ["198.51.100.7/24"],

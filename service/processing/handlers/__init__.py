@@ -50,6 +50,8 @@ class OrderTask:
     `idempotency_token` is the same for each attempt at the order, unless an operator has retried it
     with a new key; `attempt` counts from 1, and `cancelled()` turns true when the result is not
     wanted any more: the lease was lost, the attempt took too long, or the service stops.
+    `traceparent` is what calls to other services send, for the trace (W3C) in which the order was
+    posted; None if there is none.
     """
 
     order_id: int
@@ -60,6 +62,7 @@ class OrderTask:
     attempt: int
     idempotency_token: str
     cancelled: Callable[[], bool]
+    traceparent: str | None = None
 
 
 Handler = Callable[[OrderTask], object]

@@ -46,7 +46,7 @@ def test_claims_in_order_of_arrival_and_never_twice(store: Store) -> None:
 
 def test_a_claim_of_none_ends_at_once(store: Store) -> None:
     store.add_orders([1])
-    assert claim_batch(store, 0) == ClaimedBatch([], [])
+    assert claim_batch(store, 0) == ClaimedBatch([], {})
 
 
 def test_an_order_is_claimed_again_when_its_lease_has_ended(store: Store) -> None:
@@ -137,7 +137,7 @@ def test_an_order_without_an_attempt_left_fails(store: Store) -> None:
     for _ in range(2):
         claim_batch(store, 1, lease_seconds=0, max_attempts=2)
     batch = claim_batch(store, max_attempts=2)
-    assert batch.exhausted == [1]
+    assert list(batch.exhausted) == [1]
     assert ids(batch.claims) == [2]
     assert store.statuses()[1] == "Failed"
     assert "worker died" in str(store.order(1).last_error)

@@ -16,6 +16,7 @@ from service.setting_values import DEFAULT_HANDLER, WEBHOOK_HANDLER
 SECRET = "hunter2hunter2"
 MYSQL = "mysql+pymysql://user:password@host:3306/database"
 HOOK = "https://shop.example/hook?a=b"
+COLLECTOR = "http://collector.example:4318/v1/traces"
 PRODUCTION = {
     "APP_ENV": "production",
     "DATABASE_URL": f"mysql+pymysql://u:{SECRET}@h/d",
@@ -50,6 +51,7 @@ VALID: list[tuple[str, str, object]] = [
     ("IDEMPOTENCY_KEY_DAYS", "1", 1),
     ("METRICS_PORT", "9100", 9100),
     ("LOG_LEVEL", "DEBUG", "DEBUG"),
+    ("TRACES_URL", COLLECTOR, COLLECTOR),
     ("RELEASE", "1.2.3", "1.2.3"),
 ]
 
@@ -161,6 +163,7 @@ def test_no_secret_is_shown() -> None:
         "WEBHOOK_SECRET": SECRET,
         "WEBHOOK_SECRET_PREVIOUS": SECRET,
         "WEBHOOK_URL": f"https://user:{SECRET}@shop.example/",
+        "TRACES_URL": f"https://user:{SECRET}@shop.example/",
     }
     settings = Settings.from_environment(environment)
     assert "production" in repr(settings)

@@ -54,6 +54,7 @@ INVALID = [
     ("IDEMPOTENCY_KEY_DAYS", "0", "1 to"),
     ("METRICS_PORT", "0", "1 to 65535"),
     ("LOG_LEVEL", "debug", "DEBUG, INFO"),
+    *[("TRACES_URL", text, "https://") for text in ("collector:4318", "http://", "grpc://c:4317")],
     *[
         ("DATABASE_URL", text, MYSQL_FORM)
         for text in (

@@ -20,8 +20,7 @@ schema = NewOrderSchema()
 
 def load(**fields: object) -> NewOrder:
     body: dict[str, Any] = {"order_id": 1, "user_id": 2, "item_ids": [3], "total_amount": 4}
-    order: NewOrder = schema.load(body | fields)
-    return order
+    return NewOrder(**schema.load(body | fields))
 
 
 def problem(**fields: object) -> str:
