@@ -7,7 +7,7 @@ import math
 from flask import Flask
 from flask_migrate import Migrate
 
-from service import commands
+from service import commands, console
 from service.accepting.acceptor import Acceptor
 from service.clients import Clients
 from service.config import Settings, settings_or_exit
@@ -59,6 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for resource in (health, metrics, orders, operations, processing):
         app.register_blueprint(resource.blueprint)
     request_log.count_failures_from_zero(app)
+    console.init_app(app)
     commands.init_app(app)
     return app
 

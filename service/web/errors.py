@@ -63,13 +63,18 @@ def _answer_http_exception(error: HTTPException) -> Response:
 
 
 def _answer_exception(error: Exception) -> Response:
+    return _answer_api_error(explain(error))
+
+
+def explain(error: Exception) -> ApiError:
+    """Return what is answered to an error that no view has thought of; log it."""
     if is_unavailable(error):
         # The driver's text is for the log alone: it may name hosts and users.
         log.warning("the database cannot serve: %s", describe(error))
         text = UNKNOWN if isinstance(error, OutcomeUnknown) else UNAVAILABLE
-        return error_response(503, text, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        return ApiError(503, text, {"Retry-After": str(RETRY_AFTER_SECONDS)})
     if is_permanent(error):
         log.error("the database refuses this statement for good: %s", describe(error))
     else:
         log.error("unexpected error", exc_info=error)
-    return error_response(500, "Internal server error")
+    return ApiError(500, "Internal server error")
