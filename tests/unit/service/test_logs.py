@@ -6,6 +6,7 @@ import copy
 import json
 import logging.config
 import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any
 import pytest
 
 from service.config import Settings
-from service.telemetry import request_id
-from service.telemetry.logs import ReadableFormatter, logging_config
+from service.telemetry import request_id, tracing
+from service.telemetry.logs import SPANS_SENDER, ReadableFormatter, logging_config
 
 SECRET = "hunter2hunter2"
 
@@ -73,6 +74,32 @@ def test_production_writes_json(logged: Logged) -> None:
     assert (line["request_id"], line["order_id"]) == ("abc-123", 2**63 - 1)
     assert line["release"] == "1.2.3"
     assert datetime.fromisoformat(line["time"]).tzinfo is not None
+
+
+def test_lines_name_the_trace_that_they_are_written_in(logged: Logged) -> None:
+    stream = logged(production())
+    log = logging.getLogger("service.x")
+    with tracing.within(f"00-{7:032x}-{8:016x}-01"):
+        log.warning("in it")
+        log.warning("of another", extra={"trace_id": f"{9:032x}"})
+    log.warning("out of it")
+    traces = [line.get("trace_id") for line in lines(stream)]
+    assert traces == [f"{7:032x}", f"{9:032x}", None]
+
+
+def test_a_collector_that_is_away_is_said_once_a_minute(
+    logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = logged(production())
+    log = logging.getLogger(SPANS_SENDER)
+    now = time.time()
+    for seconds in (0, 1, 59, 61, 62, 300):
+        monkeypatch.setattr(time, "time", lambda at=now + seconds: at)
+        monkeypatch.setattr(time, "time_ns", lambda at=now + seconds: int(at * 1e9))
+        log.warning("a try of several")
+        log.error("the end of all tries, %d", seconds)
+    said = [line["message"] for line in lines(stream)]
+    assert said == [f"the end of all tries, {seconds}" for seconds in (0, 61, 300)]
 
 
 @pytest.mark.parametrize(
