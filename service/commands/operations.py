@@ -25,8 +25,8 @@ from service.storage import order_changes
 from service.storage.fleet import read_fleet
 from service.storage.operations import STATUSES, Action, NewOperation, OperationState
 from service.storage.order_changes import OneChange
+from service.web.fields import LARGEST_ID
 from service.web.processing_schemas import LONGEST_ERROR_PART, OperationSchema
-from service.web.schemas import LARGEST_ID
 
 # Rows that one statement of a count looks at, and seconds between two looks at the progress.
 COUNTED, LOOK_SECONDS = 5000, 0.5

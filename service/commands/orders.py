@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -16,16 +16,11 @@ from service.storage.attempts import all_attempts
 from service.storage.fleet import read_fleet
 from service.storage.models import OrderStatus
 from service.storage.moments import parse_moment
+from service.storage.order_lists import Page, Wanted, list_page
 from service.storage.statistics import read_statistics
+from service.web.fields import LARGEST_ID, Cursor, encode_cursor
 from service.web.processing_schemas import AttemptSchema, ProcessingSchema
-from service.web.schemas import (
-    LARGEST_ID,
-    LARGEST_LIMIT,
-    Cursor,
-    FullOrderSchema,
-    StatisticsSchema,
-    encode_cursor,
-)
+from service.web.schemas import LARGEST_LIMIT, FullOrderSchema, StatisticsSchema
 
 orders_cli = AppGroup("orders", help="Look at orders, put failed ones back, cancel, archive.")
 _COLUMNS = ("order_id", "user_id", "status", "attempts", "total_amount", "created_at", "last_error")
@@ -45,14 +40,12 @@ def list_orders(limit: int, after: str | None, as_json: bool, **filters: Any) ->
     """List orders, newest first."""
     query = {name: value for name, value in filters.items() if value is not None}
     if "status" in query:
-        query["status"] = OrderStatus(query["status"])
+        query["statuses"] = [OrderStatus(query.pop("status"))]
     for name in {"created_from", "created_to"} & set(query):
         query[name] = parse_moment(query[name])
-    if after is not None:
-        query["before"] = _cursor(after)
-    rows = list(_read_pages(limit + 1, query))
-    page = FullOrderSchema().dump(rows[:limit], many=True)
-    following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    found = _read_pages(Wanted(**query), limit, None if after is None else _cursor(after))
+    page = FullOrderSchema().dump(found.rows, many=True)
+    following = None if found.before is None else encode_cursor(found.before)
     if as_json:
         print_json(page)
     else:
@@ -69,18 +62,17 @@ def _cursor(text: str) -> int:
     return row_id
 
 
-def _read_pages(limit: int, query: dict[str, Any]) -> Iterator[Any]:
-    left, following = limit, dict(query)
-    while left > 0:
-        size = min(left, LARGEST_LIMIT)
-        rows = runtime().database.statement(
-            lambda connection: dao.list_orders(connection, limit=size, **following)  # noqa: B023
+def _read_pages(wanted: Wanted, limit: int, before: int | None) -> Page:
+    rows: list[Any] = []
+    while True:
+        size = min(limit - len(rows), LARGEST_LIMIT)
+        page = runtime().database.statement(
+            partial(list_page, wanted=wanted, limit=size, before=before)
         )
-        yield from rows
-        if len(rows) < size:
-            return
-        left -= size
-        following["before"] = rows[-1].id
+        rows += page.rows
+        before = page.before
+        if before is None or len(rows) == limit:
+            return Page(rows, before)
 
 
 @orders_cli.command("show")

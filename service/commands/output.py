@@ -15,7 +15,7 @@ from flask import current_app
 from service.setting_values import DELAY_UNITS
 from service.storage.failures import describe, is_permanent, is_unavailable
 from service.storage.moments import parse_moment
-from service.web.processing_schemas import is_unicode
+from service.web.fields import is_unicode
 
 P = ParamSpec("P")
 T = TypeVar("T")

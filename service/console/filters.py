@@ -15,8 +15,8 @@ from service.storage.models import OrderStatus
 from service.storage.moments import parse_moment
 from service.storage.operations import Action, NewOperation
 from service.web.errors import ApiError
+from service.web.fields import LARGEST_ID, parse_integer
 from service.web.processing_schemas import LONGEST_ERROR_PART, NewOperationSchema
-from service.web.schemas import LARGEST_ID, parse_integer
 
 # What a browser's field for a moment sends: UTC is meant.
 _WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?", re.ASCII)

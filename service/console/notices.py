@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import request
 
-from service.web.schemas import LARGEST_ID, parse_integer
+from service.web.fields import LARGEST_ID, parse_integer
 
 _TEXTS = {
     "retried": "{changed} put back, to be processed again.",

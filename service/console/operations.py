@@ -14,7 +14,7 @@ from service.storage import operations as dao
 from service.storage.fleet import read_fleet
 from service.storage.operations import OperationState
 from service.web.auth import Scope, caller, needs
-from service.web.schemas import LARGEST_ID, parse_integer
+from service.web.fields import LARGEST_ID, parse_integer
 
 PAGE = 25
 

@@ -19,7 +19,7 @@ from service.storage.models import OrderStatus
 from service.storage.operations import STATUSES, Action
 from service.web.auth import Scope, needs
 from service.web.errors import ApiError
-from service.web.schemas import LARGEST_ID, parse_integer
+from service.web.fields import LARGEST_ID, parse_integer
 
 # Events of an order that its page shows.
 MOST_EVENTS = 20

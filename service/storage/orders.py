@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,10 +10,9 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, literal_column, select
-from sqlalchemy.sql import ColumnElement
 
 from service.storage.inserts import NewRows
-from service.storage.models import BY_CLAIMABLE, BY_OUTCOME, BY_PRIMARY, BY_USER, Order, OrderStatus
+from service.storage.models import BY_PRIMARY, Order
 from service.storage.moments import utcnow
 
 # So many item ids, of up to 21 bytes each, stay below the 1,024,000 bytes at which PyMySQL begins
@@ -60,7 +59,7 @@ _STATUSES = select(Order.order_id, Order.status.label("status")).where(
     Order.order_id.in_(bindparam("order_ids", expanding=True))
 )
 
-_FULL = select(
+FULL = select(
     Order.id,
     Order.order_id,
     Order.user_id,
@@ -83,18 +82,6 @@ _FROM_ROW = (
     .order_by(Order.id)
     .limit(1)
 )
-
-_STATUS_FILTERS: dict[OrderStatus, tuple[ColumnElement[bool], ...]] = {
-    OrderStatus.PENDING: (Order.outcome.is_(None), Order.lease_owner.is_(None)),
-    OrderStatus.PROCESSING: (
-        Order.outcome.is_(None),
-        Order.next_attempt_at.is_(None),
-        Order.lease_owner.is_not(None),
-    ),
-    OrderStatus.COMPLETED: (Order.outcome == OrderStatus.COMPLETED.value,),
-    OrderStatus.FAILED: (Order.outcome == OrderStatus.FAILED.value,),
-    OrderStatus.CANCELLED: (Order.outcome == OrderStatus.CANCELLED.value,),
-}
 
 # How much later than an older row one may say that it was created: it waited for its commit.
 LATEST_COMMIT = timedelta(seconds=60)
@@ -144,42 +131,7 @@ def find_taken(connection: Connection, order_ids: Collection[int]) -> set[int]:
 
 def get_order(connection: Connection, order_id: int) -> Row[*tuple[Any, ...]] | None:
     """Return the whole order, or None when there is no such order."""
-    return connection.execute(_FULL.where(Order.order_id == order_id)).first()
-
-
-def list_orders(
-    connection: Connection,
-    *,
-    limit: int,
-    status: OrderStatus | None = None,
-    user_id: int | None = None,
-    created_from: datetime | None = None,
-    created_to: datetime | None = None,
-    before: int | None = None,
-) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return at most `limit` whole orders, newest first.
-
-    `before` is the `id` of the last row of the page before: only older rows are returned, found
-    by the index, however far down the list they are. `created_from` is included, `created_to` is
-    not: rows are numbered in the order of their arrival, so a few look-ups find where they begin.
-    """
-    query = _FULL.order_by(Order.id.desc()).limit(limit)
-    if status is not None:
-        query = query.where(*_STATUS_FILTERS[status])
-    if user_id is not None:
-        query = query.where(Order.user_id == user_id).with_hint(Order, BY_USER, "mysql")
-    elif status is not None:
-        # Past what waits for a later attempt, of which nothing is in work.
-        hint = BY_CLAIMABLE if status is OrderStatus.PROCESSING else BY_OUTCOME
-        query = query.with_hint(Order, hint, "mysql")
-    if before is not None:
-        query = query.where(Order.id < before)
-    first, end = creation_bounds(connection, created_from, created_to)
-    if first is not None:
-        query = query.where(Order.id >= first, Order.created_at >= created_from)
-    if end is not None:
-        query = query.where(Order.id < end, Order.created_at < created_to)
-    return connection.execute(query).all()
+    return connection.execute(FULL.where(Order.order_id == order_id)).first()
 
 
 def creation_bounds(

@@ -27,13 +27,14 @@ def json_object() -> dict[str, Any]:
             415,
             "Unsupported content coding; expected none.",
             {"Accept-Encoding": "identity"},
+            code="unsupported_content_coding",
         )
     try:
         body = current_app.json.loads(_read())
     except ValueError:
-        raise ApiError(400, "The body is not valid JSON.") from None
+        raise ApiError(400, "The body is not valid JSON.", code="malformed_body") from None
     if not isinstance(body, dict):
-        raise ApiError(400, "The body is not a JSON object.")
+        raise ApiError(400, "The body is not a JSON object.", code="malformed_body")
     return body
 
 
@@ -60,4 +61,4 @@ def _too_large() -> ApiError:
 
 
 def _incomplete() -> ApiError:
-    return ApiError(400, "The body is incomplete.")
+    return ApiError(400, "The body is incomplete.", code="malformed_body")

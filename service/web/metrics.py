@@ -15,14 +15,15 @@ from service.storage.failures import describe, is_permanent, is_unavailable
 from service.storage.fleet import read_fleet
 from service.storage.statistics import read_statistics
 from service.web.auth import Scope, needs
-from service.web.auth import Scope, needs
 from service.web.exposition import Figures, render
 from service.web.negotiation import prefers
 from service.web.schemas import StatisticsSchema
+from service.web.strictness import refuse_parameters
 
 log = logging.getLogger(__name__)
 
 blueprint = Blueprint("metrics", __name__)
+refuse_parameters(blueprint)
 
 _statistics = StatisticsSchema()
 _EXPOSITION = ("text/plain", "text/*", "application/openmetrics-text")

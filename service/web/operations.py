@@ -11,10 +11,13 @@ from service.storage.operations import Action, NewOperation
 from service.web.auth import Scope, caller, needs
 from service.web.body import json_object
 from service.web.errors import ApiError
+from service.web.fields import LARGEST_ID, encode_cursor, parse_integer
 from service.web.processing_schemas import NewOperationSchema, OperationSchema
-from service.web.schemas import LARGEST_ID, PageQuerySchema, encode_cursor, parse_integer
+from service.web.schemas import PageQuerySchema
+from service.web.strictness import reads_query, refuse_parameters
 
 blueprint = Blueprint("operations", __name__)
+refuse_parameters(blueprint)
 
 _new_operation = NewOperationSchema()
 _operation = OperationSchema()
@@ -33,6 +36,7 @@ def create_operation() -> ResponseReturnValue:
 
 @blueprint.get("/operations")
 @needs(Scope.OPERATE)
+@reads_query
 def list_operations() -> ResponseReturnValue:
     """Return a page of operations, newest first."""
     query = _page_query.load(request.args)
@@ -79,4 +83,4 @@ def _show(number: int) -> dict[str, object]:
 
 
 def _not_found() -> ApiError:
-    return ApiError(404, "Operation not found")
+    return ApiError(404, "Operation not found", code="operation_not_found")

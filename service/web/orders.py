@@ -12,23 +12,19 @@ from service.storage import orders as dao
 from service.storage.attempts import all_attempts
 from service.storage.models import OrderStatus
 from service.storage.order_changes import PostedByAnother
+from service.storage.order_lists import Wanted, list_page
 from service.storage.orders import NewOrder
 from service.telemetry import tracing
 from service.web.auth import Forbidden, Scope, caller, needs
 from service.web.body import json_object
 from service.web.errors import ApiError
+from service.web.fields import LARGEST_ID, encode_cursor, parse_integer
 from service.web.processing_schemas import AttemptSchema
-from service.web.schemas import (
-    LARGEST_ID,
-    FullOrderSchema,
-    ListQuerySchema,
-    NewOrderSchema,
-    ViewQuerySchema,
-    encode_cursor,
-    parse_integer,
-)
+from service.web.schemas import FullOrderSchema, ListQuerySchema, NewOrderSchema, ViewQuerySchema
+from service.web.strictness import reads_query, refuse_parameters
 
 blueprint = Blueprint("orders", __name__)
+refuse_parameters(blueprint)
 
 _new_order = NewOrderSchema()
 _full_order = FullOrderSchema()
@@ -50,10 +46,12 @@ def create_order() -> ResponseReturnValue:
     try:
         acceptance = runtime().acceptor.accept(order, _idempotency_key())
     except KeyReused:
-        raise ApiError(422, "This Idempotency-Key was used before with another payload.") from None
+        text = "This Idempotency-Key was used before with another payload."
+        raise ApiError(422, text, code="idempotency_key_reused") from None
     headers = {"Idempotent-Replayed": "true"} if acceptance.replayed else {}
     if acceptance.status == DUPLICATE:
-        raise ApiError(409, "Duplicate order_id. This order already exists.", headers)
+        text = "Duplicate order_id. This order already exists."
+        raise ApiError(409, text, headers, code="duplicate_order")
     if not acceptance.replayed:
         runtime().wake_processor()
     headers["Location"] = f"/orders/{order.order_id}"
@@ -62,6 +60,7 @@ def create_order() -> ResponseReturnValue:
 
 @blueprint.get("/orders/<order_id>")
 @needs(Scope.ORDERS_READ)
+@reads_query
 def get_order(order_id: str) -> ResponseReturnValue:
     """Return an order's status, or the whole order with `?view=full`."""
     view = _view_query.load(request.args)["view"] if request.query_string else "status"
@@ -79,17 +78,16 @@ def get_order(order_id: str) -> ResponseReturnValue:
 
 @blueprint.get("/orders")
 @needs(Scope.ORDERS_READ)
+@reads_query
 def list_orders() -> ResponseReturnValue:
     """Return a page of whole orders, newest first."""
     query = _list_query.load(request.args)
     limit = query.pop("limit")
-    if "status" in query:
-        query["status"] = OrderStatus(query["status"])
-    # One more than asked for says whether there is a next page.
-    rows = runtime().read(lambda connection: dao.list_orders(connection, limit=limit + 1, **query))
-    page = rows[:limit]
-    following = encode_cursor(page[-1].id) if len(rows) > limit else None
-    return {"orders": _full_order.dump(page, many=True), "next": following}
+    before = query.pop("before", None)
+    wanted = Wanted(**query)
+    page = runtime().read(lambda its: list_page(its, wanted, limit=limit, before=before))
+    following = None if page.before is None else encode_cursor(page.before)
+    return {"orders": _full_order.dump(page.rows, many=True), "next": following}
 
 
 @blueprint.get("/orders/<order_id>/attempts")
@@ -121,7 +119,8 @@ def cancel_order(order_id: str) -> ResponseReturnValue:
         raise _not_found()
     status = cancelled.status
     if status is not OrderStatus.CANCELLED:
-        raise ApiError(409, f"The order is {status.value}; only a Pending one can be cancelled.")
+        text = f"The order is {status.value}; only a Pending one can be cancelled."
+        raise ApiError(409, text, code="order_not_pending")
     return {"order_id": number, "status": status.value}
 
 
@@ -136,9 +135,10 @@ def _number(order_id: str) -> int:
 def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not is_valid_key(key):
-        raise ApiError(400, "Idempotency-Key is not valid; expected 1 to 255 printable characters.")
+        text = "Idempotency-Key is not valid; expected one, of 1 to 255 printable ASCII characters."
+        raise ApiError(400, text, code="invalid_idempotency_key")
     return key
 
 
 def _not_found() -> ApiError:
-    return ApiError(404, "Order not found")
+    return ApiError(404, "Order not found", code="order_not_found")

@@ -2,93 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from service.storage.models import OrderStatus
-from service.storage.moments import parse_moment
-from service.storage.operations import STATUSES, Action
-from service.web.schemas import (
-    Id,
-    format_optional,
-)
+from service.storage.attempts import AttemptResult
+from service.storage.operations import STATUSES, Action, OperationState
+from service.storage.processing_state import SharedState
+from service.web.fields import STATUS_NAMES, Count, Id, Moment, Stored, Switch, Text
+from service.web.schemas import said
 
 LONGEST_REASON = 1000
 LONGEST_ERROR_PART = 200
-
-
-class Moment(fields.Field[str]):
-    """RFC 3339 text, kept as it was sent."""
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> str:
-        try:
-            parse_moment(str(value))
-        except ValueError:
-            raise ValidationError("Not a moment; expected one like 2026-01-31T12:00:00Z.") from None
-        return str(value)
-
-
-class Text(fields.String):
-    """Text that every database can store, of 1 to `longest` characters."""
-
-    def __init__(self, longest: int, **kwargs: Any) -> None:
-        super().__init__(validate=validate.Length(1, longest), **kwargs)
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> str:
-        text: str = super()._deserialize(value, attr, data, **kwargs)
-        if not is_unicode(text):
-            raise ValidationError("Not valid Unicode: it has half a surrogate pair.")
-        return text
-
-
-class Switch(fields.Field[bool]):
-    """`true` or `false`."""
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> bool:
-        if not isinstance(value, bool):
-            raise ValidationError("Not a valid boolean.")
-        return value
-
-
-def is_unicode(text: str) -> bool:
-    """Return whether the text can be written as UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+ACTIONS = [action.value for action in Action]
 
 
 class PauseSchema(Schema):
     """The body of `POST /processing/pause`."""
 
-    reason = Text(LONGEST_REASON, required=True)
+    reason = Text(LONGEST_REASON, required=True, metadata=said("Why, for others."))
 
 
 class FilterSchema(Schema):
     """The `filter` of an operation; a field that is left out asks for nothing."""
 
-    status = fields.String(validate=validate.OneOf([status.value for status in OrderStatus]))
-    user_id = Id()
-    created_from = Moment()
-    created_to = Moment()
-    error_contains = Text(LONGEST_ERROR_PART)
+    status = fields.String(
+        validate=validate.OneOf(STATUS_NAMES),
+        metadata=said("`Failed` or `Pending` for a retry, `Pending` for a cancel."),
+    )
+    user_id = Id(metadata=said("Only this user's orders."))
+    created_from = Moment(metadata=said("Accepted at this moment or later."))
+    created_to = Moment(metadata=said("Accepted before this moment."))
+    error_contains = Text(
+        LONGEST_ERROR_PART, metadata=said("Only orders whose `last_error` has this text in it.")
+    )
 
 
 class NewOperationSchema(Schema):
     """The body of `POST /operations`."""
 
-    action = fields.String(required=True, validate=validate.OneOf([one.value for one in Action]))
+    action = fields.String(required=True, validate=validate.OneOf(ACTIONS))
     filter = fields.Nested(FilterSchema, required=True)
-    new_key = Switch(load_default=False)
+    new_key = Switch(
+        load_default=False,
+        metadata=said("Have retried orders call the handler with a new idempotency token."),
+    )
 
     @validates_schema
     def check_status(self, data: dict[str, Any], **_kwargs: Any) -> None:
@@ -102,48 +60,64 @@ class NewOperationSchema(Schema):
             raise ValidationError({"new_key": ["Only a retry can have a new key."]})
 
 
+class StoredFilter(Stored):
+    """The filter of an operation, as it was sent."""
+
+
 class OperationSchema(Schema):
     """An operation, from a row of `service.storage.operations`."""
 
-    operation_id = fields.Raw(attribute="id")
-    action = fields.Raw()
-    filter = fields.Raw()
-    new_key = fields.Function(lambda row: bool(row.new_key))
-    state = fields.Raw()
-    changed = fields.Raw()
-    skipped = fields.Raw()
-    requested_by = fields.Raw()
-    stopped_by = fields.Raw()
-    error = fields.Raw()
-    created_at = fields.Function(lambda row: format_optional(row.created_at))
-    updated_at = fields.Function(lambda row: format_optional(row.updated_at))
-    finished_at = fields.Function(lambda row: format_optional(row.finished_at))
+    operation_id = Id(attribute="id")
+    action = Stored(metadata={"type": "string", "enum": ACTIONS})
+    filter = StoredFilter()
+    new_key = Switch()
+    state = Stored(metadata={"type": "string", "enum": [state.value for state in OperationState]})
+    changed = Count(metadata=said("Orders that it has changed so far."))
+    skipped = Count(metadata=said("Orders that matched, but could not be changed any more."))
+    requested_by = Stored(metadata=said("Who asked for it.", type="string"))
+    stopped_by = Stored(allow_none=True, metadata=said("Who stopped it.", type="string"))
+    error = Stored(allow_none=True, metadata=said("Why it failed.", type="string"))
+    created_at = Moment()
+    updated_at = Moment()
+    finished_at = Moment(allow_none=True)
 
 
 class AttemptSchema(Schema):
     """An attempt, from a row of `service.storage.attempts`."""
 
-    attempt = fields.Raw()
-    started_at = fields.Function(lambda row: format_optional(row.started_at))
-    ended_at = fields.Function(lambda row: format_optional(row.ended_at))
-    result = fields.Raw()
-    error = fields.Raw()
-    worker = fields.Raw()
+    attempt = Count(metadata=said("Its number, from 1."))
+    started_at = Moment()
+    ended_at = Moment()
+    result = Stored(metadata={"type": "string", "enum": [result.value for result in AttemptResult]})
+    error = Stored(allow_none=True, metadata={"type": "string"})
+    worker = Stored(
+        allow_none=True,
+        metadata=said("Host, process and claim; null where the order itself tells.", type="string"),
+    )
 
 
 class ReceiverSchema(Schema):
-    """Whether the receiver is there."""
+    """Whether the receiver is there, from a `service.storage.processing_state.SharedState`."""
 
-    state = fields.Function(lambda state: "away" if state.away else "ok")
-    since = fields.Function(lambda state: format_optional(state.away_since))
-    until = fields.Function(lambda state: format_optional(state.away_until))
+    state = fields.Function(
+        lambda state: "away" if state.away else "ok",
+        metadata={"type": "string", "enum": ["ok", "away"]},
+    )
+    since = Moment(attribute="away_since", allow_none=True, metadata=said("Away since when."))
+    until = Moment(
+        attribute="away_until", allow_none=True, metadata=said("Until when it is left alone.")
+    )
 
 
 class ProcessingSchema(Schema):
     """The answer of `/processing`, from a `service.storage.processing_state.SharedState`."""
 
-    paused = fields.Raw()
-    paused_by = fields.Raw()
-    paused_at = fields.Function(lambda state: format_optional(state.paused_at))
-    reason = fields.Raw(attribute="pause_reason")
-    receiver = fields.Function(lambda state: ReceiverSchema().dump(state))
+    paused = Switch()
+    paused_by = Stored(allow_none=True, metadata={"type": "string"})
+    paused_at = Moment(allow_none=True)
+    reason = Stored(attribute="pause_reason", allow_none=True, metadata={"type": "string"})
+    receiver = fields.Nested(ReceiverSchema)
+
+    def get_attribute(self, obj: SharedState, attr: str, default: Any) -> Any:
+        """Take the receiver's fields from the same state."""
+        return obj if attr == "receiver" else super().get_attribute(obj, attr, default)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from flask import Flask, request
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Blueprint, Flask, current_app, request
 from werkzeug.exceptions import NotFound
 
 from service.web.errors import ApiError
+from service.web.schemas import QuerySchema
+
+View = TypeVar("View", bound=Callable[..., Any])
+_READS_QUERY = "reads_query"
+_no_parameters = QuerySchema()
 
 
 def init_app(app: Flask) -> None:
     """Register the checks."""
     app.before_request(_check_path)
     app.before_request(_check_host)
+
+
+def refuse_parameters(blueprint: Blueprint) -> None:
+    """Have views of the blueprint refuse any query string, unless they `read_query`."""
+    blueprint.before_request(_check_query)
+
+
+def reads_query(view: View) -> View:
+    """Mark a view that checks its query string itself."""
+    setattr(view, _READS_QUERY, True)
+    return view
 
 
 def _check_path() -> None:
@@ -24,3 +43,10 @@ def _check_host() -> None:
     # RFC 9112, section 3.2.
     if "HTTP_HOST" not in request.environ and request.environ["SERVER_PROTOCOL"] == "HTTP/1.1":
         raise ApiError(400, "There is no Host header; HTTP/1.1 requires one.")
+
+
+def _check_query() -> None:
+    if request.query_string:
+        view = current_app.view_functions[request.endpoint or ""]
+        if not hasattr(view, _READS_QUERY):
+            _no_parameters.load(request.args)

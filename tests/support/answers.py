@@ -22,6 +22,7 @@ FULL_FIELDS = {
     "next_attempt_at",
     "processing_time_seconds",
     "last_error",
+    "client",
 }
 
 

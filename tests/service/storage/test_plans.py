@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection, make_url, text
@@ -18,6 +18,7 @@ from service.storage.leases import renew_leases
 from service.storage.look import look
 from service.storage.models import OrderStatus
 from service.storage.order_changes import cancel, cancel_one, retry
+from service.storage.order_lists import MOST_PASSED, Page, Wanted, list_page
 from service.storage.recording import record_results
 from service.storage.results import Result, Verdict
 from service.storage.statistics import read_statistics
@@ -35,8 +36,18 @@ FINISHED, UNFINISHED, WAITING = 20_000, 50, 5_000
 # The oldest orders are one client's, and failed: whoever looks for them among all orders, newest
 # first, passes the others.
 OLDEST, OLD_CLIENT = 100, 7
+# Every other order is this client's: all that are completed.
+BIG_CLIENT = 8
 # Rows, and steps of which each row takes several: to pass the finished orders costs far more.
-MOST = {"mysql": 5 * OLDEST, "sqlite": FINISHED}
+MOST = {"mysql": 10 * OLDEST, "sqlite": FINISHED}
+# For each order that a page passes by, along two indexes.
+MOST_EACH = {"mysql": 4, "sqlite": 60}
+STATUSES: list[tuple[OrderStatus, ...]] = [
+    (),
+    *((status,) for status in OrderStatus),
+    (OrderStatus.FAILED, OrderStatus.COMPLETED),
+    (OrderStatus.PENDING, OrderStatus.PROCESSING, OrderStatus.FAILED),
+]
 FIRST_WAITING = FINISHED + UNFINISHED + 1
 KEY = b"k" * 32
 MOMENT = datetime(2026, 1, 2)  # noqa: DTZ001 - naive UTC
@@ -44,13 +55,16 @@ FILL = """
 INSERT INTO orders (order_id, user_id, item_ids, total_amount, outcome, available_at, attempts,
                     fence, processing_microseconds, created_at, updated_at, next_attempt_at)
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :stored)
-SELECT n, CASE WHEN n <= :oldest THEN :old ELSE 1000 + n % 1000 END, '[1, 2, 3]', 100,
-       CASE WHEN n <= :oldest THEN 'Failed' WHEN n <= :finished THEN 'Completed' END,
+SELECT n, CASE WHEN n <= :oldest THEN :old WHEN n % 2 = 0 THEN :big ELSE 1000 + n % 1000 END,
+       '[1, 2, 3]', 100,
+       CASE WHEN n <= :oldest THEN 'Failed' WHEN n > :finished THEN NULL
+            WHEN n % 2 = 0 THEN 'Completed' ELSE 'Cancelled' END,
        :moment, 1, 1, 1000, :moment, :moment,
        CASE WHEN n > :first_waiting THEN '2999-01-01 00:00:00.000000' END
 FROM numbers
 """
 Work = Callable[[Connection, list[Claim]], object]
+T = TypeVar("T")
 
 
 def claim(connection: Connection) -> list[Claim]:
@@ -98,7 +112,7 @@ CASES: dict[str, tuple[Work, set[str]]] = {
     "retry failed ones": (lambda its, _: retry(its, [1, 2, 3]), {PRIMARY}),
     "retry waiting ones": (lambda its, _: retry(its, [FIRST_WAITING]), {PRIMARY}),
     "cancel some": (lambda its, _: cancel(its, [FIRST_WAITING, FIRST_WAITING + 1]), {PRIMARY}),
-    "cancel one": (lambda its, _: cancel_one(its, FIRST_WAITING), {ORDER_ID, PRIMARY}),
+    "cancel one": (lambda its, _: cancel_one(its, FIRST_WAITING, "a test"), {ORDER_ID, PRIMARY}),
     "what is due": (lambda its, _: find_due(its, 10), {CLAIMABLE}),
     "come back": (lambda its, _: come_back(its, [FIRST_WAITING], slot=0), {PRIMARY}),
     "an operation's next orders": (next_of_operation, {OUTCOME, PRIMARY}),
@@ -119,6 +133,7 @@ def fill(connection: Connection) -> None:
         "finished": FINISHED,
         "oldest": OLDEST,
         "old": OLD_CLIENT,
+        "big": BIG_CLIENT,
         "moment": "2026-01-01 00:00:00.000000",
     }
     connection.execute(text(FILL), values)
@@ -135,6 +150,7 @@ class Filled:
         self._held = store.run(claim)
         self._database = store.database
         self._plans = plans
+        self.dialect = store.database.engine.dialect.name
 
     def run(self, work: Work) -> tuple[set[str], bool]:
         """Return the indexes that the work goes by, and whether it passes by few other orders.
@@ -147,7 +163,14 @@ class Filled:
                 cost = self._plans.cost(connection, lambda its: work(its, self._held))
             connection.exec_driver_sql("ROLLBACK")
             found = [self._plans.indexes(connection, statement) for statement in sent]
-        return set[str]().union(*found), cost <= MOST[connection.dialect.name]
+        return set[str]().union(*found), cost <= MOST[self.dialect]
+
+    def cost(self, read: Callable[[Connection], T]) -> tuple[T, int]:
+        """Return what was read, and what that cost."""
+        results: list[T] = []
+        with self._database.connect() as connection:
+            cost = self._plans.cost(connection, lambda its: results.append(read(its)))
+        return results[0], cost
 
 
 @pytest.fixture(scope="module")
@@ -185,17 +208,41 @@ def test_it_goes_by_its_index(filled: Filled, name: str) -> None:
     assert filled.run(work) == (indexes, True)
 
 
-def test_lists_go_by_their_index_whatever_is_asked_for(filled: Filled) -> None:
-    def listing(**filters: Any) -> Work:
-        return lambda its, _: orders.list_orders(its, limit=21, **filters)
+def listing(before: int | None = None, **filters: Any) -> Work:
+    return lambda its, _: list_page(its, Wanted(**filters), limit=20, before=before)
 
-    for status, user, before in product(
-        (None, *OrderStatus), (None, OLD_CLIENT), (None, FINISHED // 2)
-    ):
-        by_status = CLAIMABLE if status is OrderStatus.PROCESSING else OUTCOME
-        index = USER if user else by_status if status else PRIMARY
-        found = filled.run(listing(status=status, user_id=user, before=before))
-        assert found == ({index}, True), f"status {status}, user {user}, before {before}"
+
+INDEX_OF = dict.fromkeys(OrderStatus, OUTCOME) | {OrderStatus.PROCESSING: CLAIMABLE}
+
+
+def test_lists_go_by_their_index_whatever_is_asked_for(filled: Filled) -> None:
+    for statuses, before in product(STATUSES, (None, FINISHED // 2)):
+        indexes = {INDEX_OF[status] for status in statuses} or {PRIMARY}
+        found = filled.run(listing(before, statuses=statuses))
+        assert found == (indexes, True), f"{statuses}, before {before}"
+
+
+@pytest.mark.parametrize("user", [OLD_CLIENT, BIG_CLIENT])
+def test_lists_of_a_user_go_by_the_shorter_index(filled: Filled, user: int) -> None:
+    for statuses, before in product(STATUSES, (None, FINISHED // 2)):
+        indexes, cheap = filled.run(listing(before, statuses=statuses, user_id=user))
+        assert USER in indexes
+        assert indexes <= {USER} | {INDEX_OF[status] for status in statuses}
+        # Of the others' it finds none: see below.
+        assert cheap or OrderStatus.CANCELLED in statuses, f"{statuses}, before {before}"
+
+
+def test_a_page_that_would_pass_by_too_many_orders_ends_early(filled: Filled) -> None:
+    """All the client's orders are Completed, and between any two is a Cancelled one of others."""
+    wanted = Wanted([OrderStatus.CANCELLED], BIG_CLIENT)
+    page, cost = filled.cost(lambda its: list_page(its, wanted, limit=20))
+    assert page.rows == []
+    assert page.before is not None
+    assert FINISHED - page.before > MOST_PASSED
+    assert cost < MOST_PASSED * MOST_EACH[filled.dialect], cost
+    last, cost = filled.cost(lambda its: list_page(its, wanted, limit=20, before=page.before))
+    assert last == Page([], None)
+    assert cost < MOST_PASSED * MOST_EACH[filled.dialect], cost
 
 
 @pytest.mark.mysql

@@ -1,4 +1,4 @@
-"""Query strings: cursors, integers and choices."""
+"""Query strings: cursors, integers, moments and choices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from service.web.schemas import ListQuerySchema, ViewQuerySchema, encode_cursor, parse_integer
+from service.storage.models import OrderStatus
+from service.web.fields import encode_cursor, parse_integer
+from service.web.schemas import ListQuerySchema, QuerySchema, ViewQuerySchema
 
 LARGEST_ID = 2**63 - 1
 
@@ -102,18 +104,55 @@ def test_bad_users(text: str) -> None:
     refused(user_id=text)
 
 
-@pytest.mark.parametrize("status", ["Pending", "Processing", "Completed", "Failed"])
-def test_statuses(status: str) -> None:
-    assert load_list(status=status)["status"] == status
+@pytest.mark.parametrize(
+    "text",
+    ["Pending", "Processing", "Failed,Cancelled", "Completed,Pending", ",".join(OrderStatus)],
+)
+def test_statuses(text: str) -> None:
+    assert load_list(status=text)["statuses"] == [OrderStatus(one) for one in text.split(",")]
 
 
-@pytest.mark.parametrize("status", ["pending", " Pending", "Pending,Failed"])
-def test_bad_statuses(status: str) -> None:
-    refused(status=status)
+@pytest.mark.parametrize(
+    "text",
+    ["pending", " Pending", "Pending,", ",", "Pending, Failed", "Failed,Failed", "Pending;Failed"],
+)
+def test_bad_statuses(text: str) -> None:
+    refused(status=text)
 
 
-def test_an_empty_parameter_counts_as_none() -> None:
-    assert load_list(status="", user_id="", limit="", after="") == {"limit": 20}
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00"),
+        ("2026-01-31T12:00:00.000001+01:00", "2026-01-31T11:00:00.000001"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00"),
+    ],
+)
+def test_moments(text: str, moment: str) -> None:
+    assert load_list(created_from=text)["created_from"].isoformat() == moment
+    assert load_list(created_to=text)["created_to"].isoformat() == moment
+
+
+@pytest.mark.parametrize(
+    # A plus that was not escaped arrives as a space.
+    "text",
+    ["2026-01-31", "2026-01-31T12:00:00", "2026-01-31T12:00:00 01:00", "2026-02-30T12:00:00Z", "1"],
+)
+def test_bad_moments(text: str) -> None:
+    refused(created_from=text)
+    refused(created_to=text)
+
+
+@pytest.mark.parametrize("name", ["status", "user_id", "created_from", "limit", "after"])
+def test_an_empty_parameter_is_refused(name: str) -> None:
+    refused(**{name: ""})
+
+
+@pytest.mark.parametrize("query", [{"x": "1"}, {"x": ""}, {"": ""}, {"": "1"}])
+def test_a_query_without_parameters_takes_none(query: dict[str, str]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        QuerySchema().load(query)
+    assert caught.value.messages == {name: ["Unknown field."] for name in query}
 
 
 @pytest.mark.parametrize("name", ["view", "before"])
@@ -125,7 +164,6 @@ def test_unknown_parameters(name: str) -> None:
     ("query", "view"),
     [
         ({}, "status"),
-        ({"view": ""}, "status"),
         ({"view": "status"}, "status"),
         ({"view": "full"}, "full"),
     ],
