@@ -31,7 +31,6 @@ _EXPOSITION = ("text/plain", "text/*", "application/openmetrics-text")
 
 @blueprint.get("/metrics")
 @needs(Scope.METRICS_READ)
-@needs(Scope.METRICS_READ)
 def get_metrics() -> ResponseReturnValue:
     """Return exact figures from one snapshot."""
     if prefers(_EXPOSITION):

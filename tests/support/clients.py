@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import urllib3
+from base64 import b64encode
+
 from sqlalchemy import Connection, update
 
 from service.storage import clients as dao
@@ -14,7 +15,7 @@ from tests.support.inspection import Store
 
 def credentials(name: str, secret: str) -> dict[str, str]:
     """Return the header that carries them."""
-    return {"Authorization": urllib3.make_headers(basic_auth=f"{name}:{secret}")["authorization"]}
+    return {"Authorization": f"Basic {b64encode(f'{name}:{secret}'.encode()).decode()}"}
 
 
 def add_client(store: Store, name: str, *scopes: Scope) -> dict[str, str]:
