@@ -83,6 +83,7 @@ def back_to(address: str) -> AnyResponse:
 
 
 @blueprint.get("")
+@needs(*Scope)
 def without_slash() -> AnyResponse:
     """Lead to the overview."""
     return redirect(url_for("console.overview"), 303)
