@@ -6,16 +6,29 @@ import queue
 import signal
 import socket
 import time
+from types import SimpleNamespace
 from typing import Any
 
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from service.server import connections, shares
+from service.server.expectations import KeepingSocket, LateContinue
 from service.server.refusals import StatusOnly, refuse
 
 # Seconds that a client has to send a whole request; the same once the worker was told to stop.
 LONGEST_READ, LAST_READ = 10.0, 2.0
+KEY = "IDEMPOTENCY-KEY"
+
+
+def mark_repeated(req: Any, name: str) -> None:
+    """Join the values of a field that a request has more than once by a line feed, which no value
+    has. WSGI joins them by a comma, which one value may have as well."""
+    joined = "\n".join(value for given, value in req.headers if given == name)
+    req.headers = [
+        *((given, value) for given, value in req.headers if given != name),
+        (name, joined),
+    ]
 
 
 class OrderServiceWorker(ThreadWorker):
@@ -71,6 +84,16 @@ class OrderServiceWorker(ThreadWorker):
     def _serve(self, conn: TConn) -> Any:
         self.serving[conn.sock] = time.monotonic()
         return super().handle(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:  # noqa: D102
+        names = [name for name, _ in req.headers]
+        if names.count(KEY) > 1:
+            mark_repeated(req, KEY)
+        if "EXPECT" in names:
+            req.body = late = LateContinue(req, conn.sock)
+            client = KeepingSocket(conn.sock, late)
+            conn = SimpleNamespace(sock=client, client=conn.client, server=conn.server)
+        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: D102
         page = StatusOnly()

@@ -6,6 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from service.runtime import runtime
+from service.web.errors import ApiError
 from service.web.readiness import find_problems
 
 blueprint = Blueprint("health", __name__)
@@ -29,6 +30,6 @@ def readyz() -> ResponseReturnValue:
     problems = find_problems(runtime())
     release = runtime().settings.release
     if problems:
-        body = {"error": "Not ready", "problems": problems, "release": release}
-        return body, 503, {"Retry-After": "1"}
+        members = {"problems": problems, "release": release}
+        raise ApiError(503, "Not ready", {"Retry-After": "1"}, code="not_ready", members=members)
     return {"status": "ready", "release": release}

@@ -37,6 +37,7 @@ _view_query = ViewQuerySchema()
 @needs(Scope.ORDERS_WRITE)
 def create_order() -> ResponseReturnValue:
     """Accept an order; the answer is sent after it is durable."""
+    key = _idempotency_key()
     order = NewOrder(
         **_new_order.load(json_object()),
         client=caller().name,
@@ -44,7 +45,7 @@ def create_order() -> ResponseReturnValue:
     )
     g.order_id = order.order_id
     try:
-        acceptance = runtime().acceptor.accept(order, _idempotency_key())
+        acceptance = runtime().acceptor.accept(order, key)
     except KeyReused:
         text = "This Idempotency-Key was used before with another payload."
         raise ApiError(422, text, code="idempotency_key_reused") from None

@@ -54,6 +54,12 @@ class RawConnection:
         for piece in pieces:
             self.socket.sendall(piece)
 
+    def interim(self) -> int:
+        """Read the next answer's head, which has no fields; return its status."""
+        line, end = self._received.readline(), self._received.readline()
+        assert end == b"\r\n", (line, end)
+        return int(line.split()[1])
+
     def answer(self) -> Answer:
         """Read the next answer."""
         line = self._received.readline()
