@@ -16,6 +16,7 @@ from service.runtime import EXTENSION, Runtime
 from service.storage.database import Database
 from service.storage.engine import engine_options, prepare_engine
 from service.storage.models import PROCESSING, db
+from service.storage.outbox import write_events_on
 from service.storage.places import Places
 from service.storage.schema import MIGRATIONS
 from service.web import (
@@ -85,6 +86,8 @@ def _make_runtime(app: Flask, settings: Settings) -> Runtime:
         engines = db.engines
     for engine in engines.values():
         prepare_engine(engine)
+        if settings.events_url is not None:
+            write_events_on(engine)
     database = Database(engines[None])
     threads = settings.web_threads
     places = Places(threads - SPARE_THREADS)

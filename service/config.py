@@ -23,7 +23,7 @@ from service.database_url import (
 DEVELOPMENT_USERNAME = "admin"
 DEVELOPMENT_PASSWORD = "securepassword"  # noqa: S105 - the documented development default
 # A rotation's end leaves the file in place, and nothing in it.
-MAY_BE_EMPTY = {"AUTH_PASSWORD_PREVIOUS", "WEBHOOK_SECRET_PREVIOUS"}
+MAY_BE_EMPTY = {"AUTH_PASSWORD_PREVIOUS", "WEBHOOK_SECRET_PREVIOUS", "EVENTS_SECRET_PREVIOUS"}
 FORMER = {"PROCESSOR_MAX_ATTEMPTS": "PROCESSOR_RETRY_DELAYS has one delay for each later attempt"}
 DEFAULT_RETRY_DELAYS = "1s,5s,30s,2m,10m,30m,2h,5h,10h,14h,20h,24h"
 PARSE = "parse"
@@ -66,6 +66,9 @@ class Settings:
     webhook_url: str | None = _setting(None, values.http_url, secret=True)
     webhook_secret: str | None = _setting(None, values.webhook_secret, secret=True)
     webhook_secret_previous: str | None = _setting(None, values.webhook_secret, secret=True)
+    events_url: str | None = _setting(None, values.http_url, secret=True)
+    events_secret: str | None = _setting(None, values.webhook_secret, secret=True)
+    events_secret_previous: str | None = _setting(None, values.webhook_secret, secret=True)
     idempotency_key_days: int = _setting(30, values.integer(1, 36500))
     metrics_port: int | None = _setting(None, values.integer(1, LARGEST_PORT))
     traces_url: str | None = _setting(None, values.http_url, secret=True)
@@ -103,6 +106,7 @@ class Settings:
         settings = cls(**given)
         _check_driver(settings)
         _check_webhook(settings)
+        _check_events(settings)
         if settings.production:
             _check_production(settings, set(given))
         return settings
@@ -173,6 +177,11 @@ def _check_webhook(settings: Settings) -> None:
     ):
         if value is None:
             raise ConfigError(f"{name} is missing; expected it to be set for the webhook handler")
+
+
+def _check_events(settings: Settings) -> None:
+    if settings.events_url is not None and settings.events_secret is None:
+        raise ConfigError("EVENTS_SECRET is missing; expected it to be set with EVENTS_URL")
 
 
 def _check_production(settings: Settings, given: set[str]) -> None:

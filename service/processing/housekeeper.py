@@ -14,7 +14,14 @@ from sqlalchemy import Connection
 
 from service.config import Settings
 from service.processing.clock import DatabaseClock
-from service.storage import idempotency_keys, operations, processors, samples, waiting
+from service.storage import (
+    event_upkeep,
+    idempotency_keys,
+    operations,
+    processors,
+    samples,
+    waiting,
+)
 from service.storage.database import Database
 from service.storage.failures import describe, is_permanent, is_unavailable
 from service.storage.look import Look
@@ -26,6 +33,8 @@ log = logging.getLogger(__name__)
 BATCH = 100
 # Seconds between two times that old keys are looked for, and that it shows that it lives.
 KEY_SECONDS, PRESENCE_SECONDS = 10.0, 10.0
+# The same for events that were delivered long ago.
+EVENT_SECONDS = 60.0
 # Seconds to the next sample where the database does not say when a minute begins, and for which a
 # process lets others be first.
 SAMPLE_SECONDS, SAMPLE_JITTER = 60.0, 1.0
@@ -78,13 +87,15 @@ class Housekeeper:
         self._due = Duty("make orders claimable that are due", self._promote_due)
         self._operation = Duty("run an operation", self._run_operation)
         self._sample = Duty("take a sample of the figures", self._take_sample, SAMPLE_SECONDS)
-        self._duties = (
+        self._duties: tuple[Duty, ...] = (
             Duty("show that it lives", self._show_presence, PRESENCE_SECONDS),
             self._due,
             self._operation,
             Duty("forget old idempotency keys", self._forget_keys, KEY_SECONDS),
             self._sample,
         )
+        if settings.events_url is not None:
+            self._duties += (Duty("forget old events", self._forget_events, EVENT_SECONDS),)
         self.thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
 
     def stop(self) -> None:
@@ -204,6 +215,16 @@ class Housekeeper:
         if found:
             self._database.statement(
                 lambda connection: idempotency_keys.delete_keys(connection, found)
+            )
+        return len(found) == BATCH
+
+    def _forget_events(self) -> bool:
+        found = self._database.statement(
+            lambda connection: event_upkeep.find_forgotten(connection, BATCH)
+        )
+        if found:
+            self._database.statement(
+                lambda connection: event_upkeep.delete_delivered(connection, found)
             )
         return len(found) == BATCH
 

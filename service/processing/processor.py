@@ -20,6 +20,7 @@ from service.processing.attempt import Attempt, InFlight
 from service.processing.capacity import Capacity
 from service.processing.clock import DatabaseClock
 from service.processing.dispatcher import Dispatcher, WorkQueue, given_back
+from service.processing.events.loading import load_deliverer
 from service.processing.gate import Gate
 from service.processing.handlers import Handler
 from service.processing.housekeeper import Housekeeper
@@ -37,8 +38,9 @@ log = logging.getLogger(__name__)
 
 # An idle processor asks this often, in seconds; orders accepted in this process wake it at once.
 POLL_SECONDS = 1.0
-# Connections: one for each of the dispatcher, the recorder, the lease keeper and the housekeeper.
-POOL_SIZE = 4
+# Connections: one for each of the dispatcher, the recorder, the lease keeper, the housekeeper and
+# what delivers events.
+POOL_SIZE = 5
 # What a stop keeps back of its grace to record the last results.
 RECORD_SHARE = 0.1
 
@@ -50,6 +52,9 @@ class Processor:
         database: connections of its own, so that a busy web server cannot starve the leases.
         on_broken: called once when so many handlers hang that the process should be replaced.
         watchdog: ends the process when nothing in it runs any more.
+
+    Raises:
+        ConfigError: events cannot be delivered by these settings.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Processor:
             slot=self._orders.slot,
             on_due=self.wake,
         )
+        self._deliverer = load_deliverer(database, settings, clock, self._orders.owner)
         self._recorder = Recorder(
             self._orders,
             self._in_flight,
@@ -175,6 +181,8 @@ class Processor:
         record_seconds = grace_seconds * RECORD_SHARE
         handlers_end = time.monotonic() + grace_seconds - record_seconds
         self._housekeeper.stop()
+        if self._deliverer is not None:
+            self._deliverer.stop(grace_seconds - record_seconds)
         self._dispatcher.thread.join(grace_seconds - record_seconds)
         self._dispatcher.give_back_waiting()
         if not self._in_flight.wait_empty(max(0.0, handlers_end - time.monotonic())):
@@ -184,20 +192,25 @@ class Processor:
         self._keeper.stop()
         self._workers.stop()
         self._housekeeper.thread.join(record_seconds)
+        if self._deliverer is not None:
+            self._deliverer.thread.join(record_seconds)
         if self._watchdog is not None:
             self._watchdog.stop()
         log.info("processor stopped: %d orders left to their leases", len(self._in_flight))
 
     def _own_threads(self) -> tuple[threading.Thread, ...]:
-        return (
+        threads = (
             self._recorder.thread,
             self._keeper.thread,
             self._dispatcher.thread,
             self._housekeeper.thread,
         )
+        return threads if self._deliverer is None else (*threads, self._deliverer.thread)
 
     def _notice_recorded(self, results: list[Result]) -> None:
         self._workload.notice_recorded()
+        if self._deliverer is not None:
+            self._deliverer.wake()
         if any(result.probe or result.absence for result in results):
             self._gate.note_recorded(results)
             self._workload.wake()

@@ -10,6 +10,7 @@ import sys
 from multiprocessing.connection import Connection
 
 from service.config import ConfigError, Settings, former_settings, settings_or_exit
+from service.processing.events.loading import load_endpoint
 from service.processing.handlers.loading import load_handler
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ def _check_port(port: int) -> None:
 def _load_handler(settings: Settings, answer: Connection) -> None:
     try:
         load_handler(settings)
+        load_endpoint(settings)
     except ConfigError as problem:
         answer.send(str(problem))
     else:

@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, or_, select, update
 
-from service.storage.models import Event, ProcessingState
+from service.storage.models import BY_PRIMARY, Event, ProcessingState
 from service.storage.moments import utcnow
 from service.storage.outbox import EventState
 from service.storage.processing_state import try_now
 
 BY_STATE = "FORCE INDEX (ix_events_state)"
 BY_ORDER_ID = "FORCE INDEX (ix_events_order_id)"
-BY_EVENT = "FORCE INDEX (PRIMARY)"
+
 
 _ALL = select(
     Event.id,
@@ -63,7 +63,7 @@ def resend(connection: Connection, ids: Collection[int]) -> int:
     free = or_(Event.runner.is_(None), Event.runner_until <= utcnow())
     changed = connection.execute(
         update(Event)
-        .with_hint(BY_EVENT, dialect_name="mysql")
+        .with_hint(BY_PRIMARY, dialect_name="mysql")
         .where(Event.id.in_(sorted(ids)), free)
         .values(
             state=EventState.WAITING.value,

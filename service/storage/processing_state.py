@@ -77,12 +77,14 @@ def with_state(
     ).select_from(_one.outerjoin(ProcessingState, ProcessingState.id == row))
 
 
-_STATE = with_state(select())
+_STATES = {
+    row: with_state(select(), row) for row in (ProcessingState.ROW, ProcessingState.EVENTS_ROW)
+}
 
 
-def read_state(connection: Connection) -> SharedState:
-    """Return what all processors obey."""
-    return state_of(connection.execute(_STATE).one())
+def read_state(connection: Connection, row: int = ProcessingState.ROW) -> SharedState:
+    """Return what all processors obey, or those that deliver events."""
+    return state_of(connection.execute(_STATES[row]).one())
 
 
 def state_of(row: Row[*tuple[Any, ...]]) -> SharedState:

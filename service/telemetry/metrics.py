@@ -79,6 +79,14 @@ END_SECONDS = Histogram(
     "Time from an order's acceptance to its completion.",
     buckets=DELAY_BUCKETS,
 )
+EVENT_DELIVERIES = _by(
+    Counter(
+        "order_service_event_deliveries",
+        "Attempts to deliver an event, by how they ended.",
+        ["result"],
+    ),
+    ("delivered", "retried", "failed", "receiver_away"),
+)
 DATABASE_CONFLICTS = _by(
     Counter(
         "order_service_database_conflicts", "Transactions stopped by another, by how.", ["reason"]

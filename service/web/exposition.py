@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from service.storage.event_upkeep import EventFigures
 from service.storage.fleet import Fleet
 from service.storage.moments import MICROSECONDS
 from service.storage.statistics import Statistics
@@ -121,6 +122,18 @@ def _of_fleet(fleet: Fleet) -> Iterator[Metric]:
     yield _gauge(
         "running_operations", "Operations on many orders that run.", fleet.running_operations
     )
+    if fleet.events is not None:
+        yield from _of_events(fleet.events)
+
+
+def _of_events(figures: EventFigures) -> Iterator[Metric]:
+    yield _gauge("waiting_events", "Events that are not delivered yet.", figures.waiting)
+    yield _gauge(
+        "oldest_due_event_age_seconds",
+        "Since when the longest due of the waiting events has been due; 0 when none is.",
+        figures.oldest_due_seconds,
+    )
+    yield _gauge("events_receiver_away", "1 while the receiver of events is away.", figures.away)
 
 
 def _gauge(name: str, what: str, value: float) -> Metric:

@@ -14,6 +14,7 @@ from service.storage import orders
 from service.storage.models import (
     AuditEntry,
     Client,
+    Event,
     IdempotencyKey,
     Operation,
     Order,
@@ -45,7 +46,7 @@ class Store:
         """Remove all orders and clients, and set the totals to zero."""
         zeros = dict.fromkeys(COUNTS, 0)
         tables = (
-            *(Order, IdempotencyKey, OrderAttempt, Operation, ProcessingState, ProcessorRow),
+            *(Order, IdempotencyKey, OrderAttempt, Operation, ProcessingState, ProcessorRow, Event),
             *(Client, AuditEntry),
         )
         statements = [*map(delete, tables), update(OrderTotals).values(zeros)]

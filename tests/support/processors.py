@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from service.processing.handlers import Handler, OrderTask
 from service.processing.processor import POOL_SIZE, Processor
+from service.storage.outbox import write_events_on
 from tests.support.databases import open_database, settings_for
 
 # Seconds: longer than any test, so that a processor looks for orders when it starts and when it is
@@ -28,6 +29,8 @@ def processing(
     """Run a processor on this database."""
     chosen = settings_for(url, **settings)
     database = open_database(url, POOL_SIZE)
+    if chosen.events_url is not None:
+        write_events_on(database.engine)
     processor = Processor(database, handler, chosen, on_broken, poll_seconds)
     processor.start()
     try:

@@ -1,4 +1,5 @@
-"""A webhook's receiver that can be away: a real HTTP server, which notes each call."""
+"""A receiver of orders, or of events, that can be away: a real HTTP server, which notes each
+call."""
 
 from __future__ import annotations
 
@@ -24,12 +25,15 @@ class ReceivedCall:
     at: float
     order_id: int
     status: int
+    headers: dict[str, str]
+    body: bytes
 
 
 class Receiver:
     """A receiver on a port of its own; `status` is what it answers, and 0 stands for nothing.
 
-    `poisonous` orders get 503 always, whatever the others get.
+    `poisonous` orders get `poison` always, whatever the others get. It waits `seconds` before each
+    answer.
     """
 
     def __init__(self, poisonous: Collection[int] = ()) -> None:
@@ -37,6 +41,8 @@ class Receiver:
         self.status = 200
         self.retry_after: str | None = None
         self.poisonous = poisonous
+        self.poison = 503
+        self.seconds = 0.0
         self.calls: list[ReceivedCall] = []
         self._server: ThreadingHTTPServer | None = None
 
@@ -45,6 +51,12 @@ class Receiver:
         """What makes the service call it."""
         url = f"http://127.0.0.1:{self.port}/hook"
         return {"ORDER_HANDLER": "webhook", "WEBHOOK_URL": url, "WEBHOOK_SECRET": "secret"}
+
+    @property
+    def events(self) -> dict[str, str]:
+        """What makes the service send it events."""
+        url = f"http://127.0.0.1:{self.port}/events"
+        return {"EVENTS_URL": url, "EVENTS_SECRET": "secret"}
 
     def answered(self, status: int) -> Counter[int]:
         """Return how often each order was answered with this status."""
@@ -58,8 +70,7 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                order = simplejson.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.answer(self, order["order_id"])
+                receiver.answer(self, self.rfile.read(int(self.headers["Content-Length"])))
 
             def log_message(self, *_: object) -> None:
                 """Keep quiet."""
@@ -91,10 +102,15 @@ class Receiver:
                     continue
             self._server = None
 
-    def answer(self, request: BaseHTTPRequestHandler, order_id: int) -> None:
+    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         """Answer a call."""
-        status = 503 if order_id in self.poisonous else self.status
-        self.calls.append(ReceivedCall(time.monotonic(), order_id, status))
+        told = simplejson.loads(body)
+        order_id = told.get("data", told)["order_id"]
+        status = self.poison if order_id in self.poisonous else self.status
+        headers = dict(request.headers.items())
+        self.calls.append(ReceivedCall(time.monotonic(), order_id, status, headers, body))
+        if self.seconds:
+            time.sleep(self.seconds)
         if not status:
             request.close_connection = True
             return

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, select, update
 
 from service.storage.claims import Claim, ClaimedBatch, ClaimKey, LeaseRule, claim_orders
-from service.storage.models import Order
+from service.storage.models import Event, Order
 from service.storage.recording import record_results
 from service.storage.results import Result, Verdict
 from service.storage.waiting import come_back, find_due
@@ -79,6 +79,23 @@ def promote_due(store: Store, limit: int = 500) -> int:
     """Make the waiting orders that are due claimable; return how many."""
     found = store.run(lambda connection: find_due(connection, limit))
     return store.run(lambda connection: come_back(connection, found, slot=2)) if found else 0
+
+
+def pass_time_for_events(store: Store, seconds: float) -> None:
+    """Make all that is due of events due that much earlier, their leases' ends too."""
+
+    def work(connection: Connection) -> None:
+        columns = Event.due_at, Event.runner_until
+        by = timedelta(seconds=seconds)
+        for event, *moments in connection.execute(select(Event.id, *columns)).all():
+            earlier = {
+                column.key: moment - by
+                for column, moment in zip(columns, moments, strict=True)
+                if moment
+            }
+            connection.execute(update(Event).where(Event.id == event).values(**earlier))
+
+    store.run(work)
 
 
 def row_of(store: Store, order_id: int) -> int:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from service.processing.handlers import Handler, OrderTask
+
+T = TypeVar("T")
 
 # Seconds between two looks at whether the result is still wanted.
 LOOK_SECONDS = 0.5
@@ -35,7 +38,11 @@ class EventLoop:
         Raises:
             TimeoutError: it was cancelled.
         """
-        return asyncio.run_coroutine_threadsafe(_attend(work, wanted), self._started()).result()
+        return self.submit(_attend(work, wanted)).result()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin `work`, and return what tells of its end."""
+        return asyncio.run_coroutine_threadsafe(work, self._started())
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:

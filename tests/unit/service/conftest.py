@@ -63,8 +63,7 @@ def make_hook(event_loop: EventLoop) -> Iterator[MakeHook]:
 
     yield make
     for webhook in made:
-        if webhook._session is not None:
-            event_loop.run(webhook._session.close(), lambda: True)
+        event_loop.run(webhook.close(), lambda: True)
 
 
 @pytest.fixture

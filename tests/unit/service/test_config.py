@@ -24,6 +24,8 @@ PRODUCTION = {
     "AUTH_PASSWORD": SECRET,
 }
 FIELDS = [field.name for field in fields(Settings)]
+# What a variable is not allowed without.
+NEEDED = {"EVENTS_URL": {"EVENTS_SECRET": SECRET}}
 # Variable, a text that is allowed, and what the field of its name is then.
 VALID: list[tuple[str, str, object]] = [
     ("APP_ENV", "development", "development"),
@@ -48,6 +50,9 @@ VALID: list[tuple[str, str, object]] = [
     ("WEBHOOK_SECRET", "whsec_c2VjcmV0", "whsec_c2VjcmV0"),
     ("WEBHOOK_SECRET", "whsec_c2VjcmU", "whsec_c2VjcmU"),
     ("WEBHOOK_SECRET_PREVIOUS", "the one before", "the one before"),
+    ("EVENTS_URL", HOOK, HOOK),
+    ("EVENTS_SECRET", "whsec_c2VjcmV0", "whsec_c2VjcmV0"),
+    ("EVENTS_SECRET_PREVIOUS", "the one before", "the one before"),
     ("IDEMPOTENCY_KEY_DAYS", "1", 1),
     ("METRICS_PORT", "9100", 9100),
     ("LOG_LEVEL", "DEBUG", "DEBUG"),
@@ -100,16 +105,18 @@ def test_the_environments_defaults_are_those_of_the_class() -> None:
 
 @pytest.mark.parametrize(("name", "text", "value"), VALID)
 def test_a_variable_sets_its_field_alone(name: str, text: str, value: object) -> None:
-    settings = Settings.from_environment({name: text})
+    needed = NEEDED.get(name, {})
+    settings = Settings.from_environment({name: text} | needed)
     assert getattr(settings, name.lower()) == value
-    for other in set(FIELDS) - {name.lower()}:
+    for other in set(FIELDS) - {one.lower() for one in (name, *needed)}:
         assert getattr(settings, other) == getattr(Settings(), other)
 
 
 def test_every_variable_may_come_from_a_file(tmp_path: Path) -> None:
     for name, text, value in VALID:
         (tmp_path / name).write_text(f"{text}\n", encoding="utf-8")
-        settings = Settings.from_environment({f"{name}_FILE": str(tmp_path / name)})
+        environment = {f"{name}_FILE": str(tmp_path / name)} | NEEDED.get(name, {})
+        settings = Settings.from_environment(environment)
         assert getattr(settings, name.lower()) == value
 
 
@@ -118,7 +125,9 @@ def test_an_empty_variable_is_none() -> None:
     assert Settings.from_environment(empty) == Settings()
 
 
-@pytest.mark.parametrize("name", ["AUTH_PASSWORD_PREVIOUS", "WEBHOOK_SECRET_PREVIOUS"])
+@pytest.mark.parametrize(
+    "name", ["AUTH_PASSWORD_PREVIOUS", "WEBHOOK_SECRET_PREVIOUS", "EVENTS_SECRET_PREVIOUS"]
+)
 def test_an_empty_file_holds_no_previous_secret(tmp_path: Path, name: str) -> None:
     (tmp_path / "previous").write_text("\n")
     environment = {f"{name}_FILE": str(tmp_path / "previous")}
@@ -163,6 +172,9 @@ def test_no_secret_is_shown() -> None:
         "WEBHOOK_SECRET": SECRET,
         "WEBHOOK_SECRET_PREVIOUS": SECRET,
         "WEBHOOK_URL": f"https://user:{SECRET}@shop.example/",
+        "EVENTS_SECRET": SECRET,
+        "EVENTS_SECRET_PREVIOUS": SECRET,
+        "EVENTS_URL": f"https://user:{SECRET}@shop.example/",
         "TRACES_URL": f"https://user:{SECRET}@shop.example/",
     }
     settings = Settings.from_environment(environment)

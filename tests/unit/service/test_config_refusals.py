@@ -43,12 +43,14 @@ INVALID = [
     ],
     ("SIMULATE_MAX_MILLISECONDS", "-1", "0 to"),
     *[
-        ("WEBHOOK_URL", text, "https://")
+        (name, text, "https://")
+        for name in ("WEBHOOK_URL", "EVENTS_URL")
         for text in ("ftp://x/y", "shop.example", "https://", "http://x:99999/", "http://[::1/")
     ],
     *[
         (name, text, "base64")
-        for name in ("WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS")
+        for kind in ("WEBHOOK", "EVENTS")
+        for name in (f"{kind}_SECRET", f"{kind}_SECRET_PREVIOUS")
         for text in ("whsec_", "whsec_====", "whsec_a", "whsec_hunter2hunter2!")
     ],
     ("IDEMPOTENCY_KEY_DAYS", "0", "1 to"),
@@ -167,3 +169,9 @@ def test_the_webhook_handler_needs_it(name: str) -> None:
     message = problem_of(environment | {name: ""})
     assert message.startswith(name)
     assert "webhook" in message
+
+
+def test_events_need_a_secret() -> None:
+    message = problem_of({"EVENTS_URL": HOOK})
+    assert message.startswith("EVENTS_SECRET is missing")
+    assert "EVENTS_URL" in message

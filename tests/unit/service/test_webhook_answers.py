@@ -15,7 +15,8 @@ from email.utils import format_datetime
 import pytest
 
 from service.config import Settings
-from service.processing.handlers import Handler, OrderRejected, OrderTask, ReceiverAway, webhook
+from service.processing import standard_webhooks
+from service.processing.handlers import Handler, OrderRejected, OrderTask, ReceiverAway
 from tests.support.hook_receiver import LONG, HookReceiver, reply
 from tests.support.ports import HOST, free_port
 from tests.unit.service.conftest import MakeHook
@@ -96,7 +97,7 @@ def test_nobody_there_is_away(make_hook: MakeHook, task: OrderTask) -> None:
 def test_nobody_who_takes_the_connection_is_away(
     make_hook: MakeHook, task: OrderTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr(standard_webhooks, "CONNECT_TIMEOUT", 0.1)
     with ExitStack() as stack:
         full = stack.enter_context(socket.create_server((HOST, 0), backlog=0))
         address = full.getsockname()
@@ -111,7 +112,7 @@ def test_nobody_who_takes_the_connection_is_away(
 def test_silence_is_away(
     receiver: HookReceiver, hook: Handler, task: OrderTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "DEADLINE", 0.1)
+    monkeypatch.setattr(standard_webhooks, "DEADLINE", 0.1)
     receiver.answer = receiver.silence
     away(hook, task)
     assert len(receiver.calls) == 1
@@ -120,7 +121,7 @@ def test_silence_is_away(
 def test_a_head_byte_by_byte_has_one_deadline(
     receiver: HookReceiver, hook: Handler, task: OrderTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "DEADLINE", 0.3)
+    monkeypatch.setattr(standard_webhooks, "DEADLINE", 0.3)
 
     def drip(connection: socket.socket) -> None:
         ends = time.monotonic() + LONG
@@ -154,8 +155,8 @@ def test_who_answers_in_another_language_is_there(
 
 
 def test_a_call_ends_before_its_attempt_does() -> None:
-    longest = webhook.DEADLINE + webhook.BODY_TIMEOUT
-    assert webhook.CONNECT_TIMEOUT < webhook.DEADLINE
+    longest = standard_webhooks.DEADLINE + standard_webhooks.BODY_TIMEOUT
+    assert standard_webhooks.CONNECT_TIMEOUT < standard_webhooks.DEADLINE
     assert longest < Settings().processor_handler_timeout_seconds
 
 
