@@ -58,7 +58,7 @@ class Duty:
 
 
 class Housekeeper:
-    """A thread with four duties, each of which does a little at a time.
+    """A thread with a few duties, each of which does a little at a time.
 
     Args:
         on_due: called when orders became claimable.

@@ -303,5 +303,5 @@ def _fail_exhausted(
                 last_error=error,
             )
         )
-    add_totals(connection, slot=0, failed=len(rows))
     write_events(connection, [row.id for row in rows])
+    add_totals(connection, slot=0, failed=len(rows))
