@@ -12,9 +12,12 @@ VOLUMES = Path(os.environ.get("VOLUMES", "/volumes"))
 MYSQL = VOLUMES / "mysql"
 MIGRATE = VOLUMES / "migrate"
 SERVICE = VOLUMES / "service"
+GRAFANA = VOLUMES / "grafana"
 # The number is the user's and the group's.
 SERVICE_ID = 10001
 MYSQL_ID = int(os.environ.get("MYSQL_GROUP", "999"))
+GRAFANA_ID = int(os.environ.get("GRAFANA_GROUP", "472"))
+READERS = {MYSQL: MYSQL_ID, GRAFANA: GRAFANA_ID}
 
 
 def say(text: str) -> None:
@@ -25,12 +28,13 @@ def say(text: str) -> None:
 def write(path: Path, text: str) -> None:
     """Put the text in place as a whole, for the folder's reader only, and say what changed.
 
-    As root it is the reader's own. Else MySQL's group may read what is MySQL's: that needs no root.
+    As root it is the reader's own. Else MySQL's group may read what is MySQL's, and so on: that
+    needs no root.
     """
-    reader = MYSQL_ID if path.parent == MYSQL else SERVICE_ID
+    reader = READERS.get(path.parent, SERVICE_ID)
     if os.geteuid() == 0:
         owner, group, mode = reader, reader, 0o400
-    elif reader == MYSQL_ID:
+    elif reader != SERVICE_ID:
         owner, group, mode = os.geteuid(), reader, 0o440
     else:
         owner, group, mode = os.geteuid(), os.getegid(), 0o400

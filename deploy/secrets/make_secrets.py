@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import database_secrets
-from files import SERVICE, keep_or_make, read, say, write
+from files import GRAFANA, SERVICE, keep_or_make, read, say, write
 
 # Files of the user's, or /dev/null.
 OWN = Path(os.environ.get("OWN_SECRETS", "/run/own"))
@@ -127,6 +127,8 @@ def main() -> None:
     databases = given.prepare_database or given.commit_database
     if not (databases or given.change_api or given.retire_api):
         make_webhook_secrets()
+    if GRAFANA.is_dir():
+        keep_or_make(GRAFANA / "grafana_password")
     if given.change_api:
         change_api_password()
     if given.retire_api:

@@ -44,6 +44,7 @@ main() {
   ensure_engine
   ensure_plugins
   ensure_tools
+  ensure_prometheus
   for name in "${names[@]}"; do
     ensure_image "$name"
   done

@@ -26,7 +26,12 @@ WRITABLE = {
 }
 # Each secret is for one reader: by the volumes that it mounts, and whether it may write there.
 VOLUMES = {
-    "secrets": {"mysql-secrets": True, "migrate-secrets": True, "service-secrets": True},
+    "secrets": {
+        "mysql-secrets": True,
+        "migrate-secrets": True,
+        "service-secrets": True,
+        "grafana-secrets": True,
+    },
     "certificates": {"authority": True, "certificates": True},
     "mysql": {"mysql-data": True, "mysql-secrets": False},
     "migrate": {"migrate-secrets": False},

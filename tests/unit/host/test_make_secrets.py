@@ -23,7 +23,7 @@ class Volumes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.own = folder / "own"
-        for name in ("mysql", "migrate", "service", "own"):
+        for name in ("mysql", "migrate", "service", "grafana", "own"):
             (folder / name).mkdir()
 
     def make(self, *arguments: str, address: str = "0.0.0.0") -> set[str]:  # noqa: S104
@@ -32,6 +32,7 @@ class Volumes:
             "VOLUMES": str(self.folder),
             "OWN_SECRETS": str(self.own),
             "MYSQL_GROUP": str(os.getgid()),
+            "GRAFANA_GROUP": str(os.getgid()),
             "BIND_ADDRESS": address,
         }
         run = subprocess.run(
@@ -75,6 +76,7 @@ def test_they_are_made_once(volumes: Volumes) -> None:
     assert len(set(before[0].values())) == 4
     assert volumes.make() == set()
     assert (volumes.passwords(), volumes.read("service/auth_password")) == before
+    assert len(volumes.read("grafana/grafana_password")) >= 32
 
 
 def test_nobody_else_may_read_them(volumes: Volumes) -> None:
