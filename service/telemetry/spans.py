@@ -140,8 +140,8 @@ class Spans:
             yield
             if call.status is not None:
                 span.set_attribute("http.response.status_code", call.status)
-                if call.status >= ERRORS:
-                    span.set_status(StatusCode.ERROR)
+            if call.status is None or call.status >= ERRORS:
+                span.set_status(StatusCode.ERROR)
 
     def _begin_batch(self, name: str, links: list[Link], began: int) -> Span:
         return self._tracer.start_span(

@@ -56,10 +56,18 @@ def log_context(traceparent: str | None) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Call:
-    """A call to another service: the `traceparent` that it sends, and the status that answered."""
+    """A call to another service: the `traceparent` that it sends, and the status of the answer.
+
+    `status` is None until there is an answer.
+    """
 
     traceparent: str | None
     status: int | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The header fields that tell the trace."""
+        return {} if self.traceparent is None else {HEADER: self.traceparent}
 
 
 @contextmanager

@@ -47,13 +47,13 @@ class CollectedSpan:
 
 
 class Collector:
-    """A collector on a port of its own; with `hangs` it takes spans, and never answers."""
+    """A collector on a port of its own, which answers with `status`; with None it never does."""
 
-    def __init__(self, *, hangs: bool = False) -> None:
+    def __init__(self, status: int | None = 200) -> None:
         self.spans: list[CollectedSpan] = []
         self.calls = 0
         self._ended = threading.Event()
-        self._hangs = hangs
+        self._status = status
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,14 +77,14 @@ class Collector:
         """Take a call of an exporter."""
         body = request.rfile.read(int(request.headers["Content-Length"]))
         self.calls += 1
-        if self._hangs:
+        if self._status is None:
             self._ended.wait()
             request.close_connection = True
             return
-        status = 200 if request.path == "/v1/traces" else 404
-        if status == 200:
+        if self._status == 200:
+            assert request.path == "/v1/traces"
             self.spans += _decode(body)
-        request.send_response(status)
+        request.send_response(self._status)
         request.send_header("Content-Length", "0")
         request.end_headers()
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import time
 from enum import IntEnum
 
-from service.processing.handlers import OrderTask
+from service.processing.handlers import OrderRejected, OrderTask
 
 SLOW_SECONDS = 1.5
 HELD_AFTER = 0.2
@@ -38,6 +39,11 @@ def note(task: OrderTask, what: str) -> None:
 
 def noop(_task: OrderTask) -> None:
     """Do nothing."""
+
+
+def tell_tracing(_task: OrderTask) -> None:
+    """Fail with whether OpenTelemetry is loaded in this process."""
+    raise OrderRejected(f"loaded: {'opentelemetry' in sys.modules}")
 
 
 def noted(task: OrderTask) -> None:
