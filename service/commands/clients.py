@@ -124,21 +124,21 @@ def create(
     wanted = frozenset(Scope(scope) for scope in scopes)
     secret = given or secrets.token_urlsafe(SECRET_BYTES)
 
-    def work(connection: Connection) -> bool:
+    def work(connection: Connection) -> tuple[bool, bool]:
         row = dao.lock_client(connection, name)
         if row is None:
             dao.insert_client(connection, name, wanted, hash_secret(secret))
             audit.record(connection, operator(), Act.CLIENT_CREATE, name, _words(wanted))
-            return True
+            return True, True
         _check_not_revoked(row)
-        _bring_to(connection, row, wanted, given, update=update)
-        return False
+        return False, _bring_to(connection, row, wanted, given, update=update)
 
     try:
-        created = runtime().database.transaction(work)
+        created, changed = runtime().database.transaction(work)
     except NameTaken:  # in the same moment
         raise click.ClickException(f"there is a client {name!r} already") from None
-    _tell(name, secret if created and given is None else None, as_json=as_json)
+    new = secret if created and given is None else None
+    _tell(name, new, changed=changed, as_json=as_json)
 
 
 @clients_cli.command("list")
@@ -170,16 +170,17 @@ def rotate(name: str, overlap: float, given: str | None, as_json: bool) -> None:
     _check_own(name)
     secret = given or secrets.token_urlsafe(SECRET_BYTES)
 
-    def work(connection: Connection, row: ClientRow) -> None:
+    def work(connection: Connection, row: ClientRow) -> bool:
         _check_not_revoked(row)
         if row.secret_hash == hash_secret(secret):
-            return
+            return False
         dao.change_secret(connection, row.id, hash_secret(secret), overlap)
         detail = f"the former secret is right for {overlap:g} s more" if overlap else None
         audit.record(connection, operator(), Act.CLIENT_ROTATE, name, detail)
+        return True
 
-    _change(name, work)
-    _tell(name, secret if given is None else None, as_json=as_json)
+    changed = _change(name, work)
+    _tell(name, secret if given is None else None, changed=changed, as_json=as_json)
 
 
 @clients_cli.command("revoke")
@@ -190,15 +191,16 @@ def revoke(name: str, as_json: bool) -> None:
     """Refuse the client NAME from now on; every process knows within seconds."""
     _check_own(name)
 
-    def work(connection: Connection, row: ClientRow) -> None:
-        if row.revoked_at is None:
-            dao.revoke_client(connection, row.id)
-            audit.record(connection, operator(), Act.CLIENT_REVOKE, name)
+    def work(connection: Connection, row: ClientRow) -> bool:
+        if row.revoked_at is not None:
+            return False
+        dao.revoke_client(connection, row.id)
+        audit.record(connection, operator(), Act.CLIENT_REVOKE, name)
+        return True
 
-    _change(name, work)
-    if as_json:
-        _tell(name, None, as_json=True)
-    else:
+    changed = _change(name, work)
+    _tell(name, None, changed=changed, as_json=as_json)
+    if not as_json:
         click.echo(f"The client {name} is refused from now on.")
 
 
@@ -224,8 +226,8 @@ def _bring_to(
     secret: str | None,
     *,
     update: bool,
-) -> None:
-    """Make an existing client what was asked for, if that is allowed and anything differs."""
+) -> bool:
+    """Make an existing client what was asked for, if that is allowed; return whether it differs."""
     new_secret = secret is not None and row.secret_hash != hash_secret(secret)
     new_scopes = scopes_of(row.scopes) != scopes
     if not update:
@@ -234,30 +236,32 @@ def _bring_to(
                 f"there is a client {row.name!r} already, with {_words(scopes_of(row.scopes))};"
                 " --update gives it other scopes, `flask clients rotate` another secret"
             )
-        return
+        return False
     if new_scopes:
         dao.change_scopes(connection, row.id, scopes)
         audit.record(connection, operator(), Act.CLIENT_SCOPES, row.name, _words(scopes))
     if secret is not None and new_secret:
         dao.change_secret(connection, row.id, hash_secret(secret))
         audit.record(connection, operator(), Act.CLIENT_ROTATE, row.name)
+    return new_scopes or new_secret
 
 
-def _change(name: str, work: Callable[[Connection, ClientRow], None]) -> None:
-    def locked(connection: Connection) -> None:
+def _change(name: str, work: Callable[[Connection, ClientRow], bool]) -> bool:
+    def locked(connection: Connection) -> bool:
         row = dao.lock_client(connection, name)
         if row is None:
             raise click.ClickException(f"there is no client {name!r}; see `flask clients list`")
-        work(connection, row)
+        return work(connection, row)
 
-    runtime().database.transaction(locked)
+    return runtime().database.transaction(locked)
 
 
-def _tell(name: str, secret: str | None, *, as_json: bool) -> None:
+def _tell(name: str, secret: str | None, *, changed: bool, as_json: bool) -> None:
     if as_json:
         rows = runtime().database.statement(dao.list_clients)
         [shown] = [_shown(row) for row in rows if row.name == name]
-        print_json(shown | ({} if secret is None else {"secret": secret}))
+        said = {"changed": changed} if secret is None else {"changed": changed, "secret": secret}
+        print_json(shown | said)
     elif secret is not None:
         click.echo(secret)
 

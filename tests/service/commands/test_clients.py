@@ -73,6 +73,7 @@ def test_the_table_has_no_secret(app: Flask, store: Store) -> None:
 def test_for_programs(app: Flask) -> None:
     created = json_from(app, *SHOP)
     secret = created.pop("secret")
+    assert created.pop("changed") is True
     assert created["created_at"] == created["changed_at"]
     assert created == {
         "name": "shop",
@@ -89,6 +90,8 @@ def test_for_programs(app: Flask) -> None:
     revoked = json_from(app, "clients", "revoke", "shop")
     assert revoked["revoked_at"] is not None
     assert "secret" not in revoked
+    assert [told["changed"] for told in (rotated, revoked)] == [True, True]
+    assert json_from(app, "clients", "revoke", "shop")["changed"] is False
 
 
 def test_the_list_is_a_table_by_name(app: Flask) -> None:
@@ -152,7 +155,9 @@ def test_a_secret_that_is_given_is_printed_nowhere_and_may_be_given_again(
     assert json_from(app, "clients", "list") == listed
     assert [act for act, _, _ in acts(app)] == ["client.create"]
     assert status(app, "shop", GIVEN) == 200
-    assert "secret" not in json_from(app, *command)
+    told = json_from(app, *command)
+    assert "secret" not in told
+    assert told["changed"] is False
     # Anything else is refused, unless it is said to be meant.
     secret_file.write_text(GIVEN[::-1])
     assert_fails(run(app, *command), "already")
@@ -171,7 +176,7 @@ def test_an_update_gives_other_scopes_and_the_secret_of_the_file(
     secret_file.write_text(GIVEN[::-1])
     assert run(app, *SHOP, *given).output == ""
     assert (status(app, "shop", GIVEN), status(app, "shop", GIVEN[::-1])) == (401, 200)
-    assert run(app, *SHOP, *given).output == ""
+    assert json_from(app, *SHOP, *given)["changed"] is False
     assert acts(app) == [
         ("client.create", "shop", "orders:read"),
         ("client.scopes", "shop", "metrics:read"),
@@ -186,7 +191,8 @@ def test_a_rotation_to_the_secret_of_a_file_may_be_repeated(app: Flask, secret_f
     for _ in range(2):
         result = run(app, *rotate)
         assert (result.exit_code, result.output) == (0, "")
-    # The second time nothing changed: the former secret is not the file's own.
+    assert json_from(app, *rotate)["changed"] is False
+    # After the first time nothing changed: the former secret is not the file's own.
     assert (status(app, "shop", first), status(app, "shop", GIVEN)) == (200, 200)
     assert len(acts(app)) == 2
 
