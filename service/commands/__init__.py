@@ -7,6 +7,7 @@ from flask import Flask
 from service.commands.archive import archive_orders
 from service.commands.audit import audit_cli
 from service.commands.clients import clients_cli
+from service.commands.events import events_cli
 from service.commands.operations import cancel_orders, retry_orders
 from service.commands.orders import orders_cli
 from service.commands.process_orders import process_orders
@@ -17,5 +18,6 @@ def init_app(app: Flask) -> None:
     """Register the commands."""
     for command in (retry_orders, cancel_orders, archive_orders):
         orders_cli.add_command(command)
-    for group in (orders_cli, processing_cli, clients_cli, audit_cli, process_orders):
+    groups = (orders_cli, processing_cli, events_cli, clients_cli, audit_cli)
+    for group in (*groups, process_orders):
         app.cli.add_command(group)
