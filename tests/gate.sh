@@ -12,6 +12,7 @@ tests() { # NAME BUDGET FOLDER... [OPTION...]
 tests unit 90 tests/unit tests/bench
 tests playbooks 150 tests/playbooks
 tests service 480 tests/service
+tests browser 150 tests/browser
 tests programs 300 tests/programs
 # On a stack that is down each further test waits out its time; so on a host.
 tests stack 480 tests/stack --maxfail=3

@@ -43,6 +43,7 @@ def list_orders() -> Response:
         found=found,
         statuses=list(OrderStatus),
         actions=actions_for(chosen),
+        offered=[one for one in Action if chosen.status in (None, *STATUSES[one])],
         back=url_for("console.list_orders", **chosen.arguments),
     )
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Gives this machine what the container tests need: a Docker engine, Compose,
-# buildx, the backups' tools and the base images. Run it as often as you like: what is there stays.
+# buildx, the backups' tools, a browser and the base images. Run it as often as you like: what is
+# there stays.
 #
 #   tests/lab/lab.sh             everything
 #   tests/lab/lab.sh mysql ...   only these images (folders of tests/lab/images)
@@ -19,6 +20,8 @@ source "$LAB_DIR/lib/engine.sh"
 source "$LAB_DIR/lib/plugins.sh"
 # shellcheck source=tests/lab/lib/tools.sh
 source "$LAB_DIR/lib/tools.sh"
+# shellcheck source=tests/lab/lib/browser.sh
+source "$LAB_DIR/lib/browser.sh"
 # shellcheck source=tests/lab/lib/base.sh
 source "$LAB_DIR/lib/base.sh"
 # shellcheck source=tests/lab/lib/images.sh
@@ -44,6 +47,7 @@ main() {
   ensure_engine
   ensure_plugins
   ensure_tools
+  ensure_browser
   ensure_prometheus
   for name in "${names[@]}"; do
     ensure_image "$name"

@@ -6,7 +6,9 @@ Markers say what a test needs and costs. What a whole folder needs stands here, 
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,15 +22,29 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "bench": (),
     "playbooks": (),
     "service": (),
+    "browser": ("browser", "slow"),
     "programs": ("engine", "slow"),
     "lab": ("engine", "slow", "extended"),
     "stack": ("engine", "slow"),
     "hosts": ("engine", "slow", "hosts"),
     "hosts/extended": ("engine", "slow", "hosts", "extended"),
 }
+BROWSER = "chromium"
 COMMANDS = {"slow": "CI=true make test", "extended": "make extended"}
 SETS = ("fast", "gate", "extended")
 _left_out = pytest.StashKey[Counter[str]]()
+
+
+def browser_missing() -> str | None:
+    """Tell why no browser can be started here, or None if one can."""
+    return None if shutil.which(BROWSER) else f"there is no {BROWSER}: run `make lab`"
+
+
+# What tests with one of the markers need: why it is missing, if it is.
+NEEDS: tuple[tuple[tuple[str, ...], Callable[[], str | None], str], ...] = (
+    (("mysql", "engine"), docker_available, "on an engine"),
+    (("browser",), browser_missing, "in a browser"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,10 +73,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[_left_out] = Counter()
     chosen: str | None = config.getoption("--set")
     _leave_out(config, items, {i: _why_not(i, chosen) for i in items})
-    if any(map(_needs_engine, items)) and (reason := docker_available()):
+    for markers, why_missing, where in NEEDS:
+        needy = [item for item in items if _has(item, *markers)]
+        if not needy or not (reason := why_missing()):
+            continue
         if os.environ.get("CI"):
             raise pytest.UsageError(f"CI leaves no test out, but {reason}")
-        _leave_out(config, items, {i: f"on an engine: {reason}" for i in items if _needs_engine(i)})
+        _leave_out(config, items, dict.fromkeys(needy, f"{where}: {reason}"))
 
 
 def _why_not(item: pytest.Item, chosen: str | None) -> str:
@@ -72,10 +91,6 @@ def _why_not(item: pytest.Item, chosen: str | None) -> str:
     if chosen == "extended" and not _has(item, "extended"):
         return "CI=true make test"
     return ""
-
-
-def _needs_engine(item: pytest.Item) -> bool:
-    return _has(item, "mysql", "engine")
 
 
 def _leave_out(

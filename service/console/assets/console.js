@@ -6,9 +6,9 @@
   const outage = document.getElementById("outage");
   const help = document.getElementById("help");
 
-  // No refresh that nobody sees, nor one that moves what somebody has selected.
+  // No refresh that nobody sees. Lists, in which rows are selected, have none.
   document.addEventListener("htmx:before:request", (event) => {
-    if (document.hidden || selected()) event.preventDefault();
+    if (document.hidden) event.preventDefault();
   });
 
   // A refresh that fails is tried again; until then the page says how old it is.
@@ -18,11 +18,14 @@
     outage.textContent = `No answer from the service. What you see is of ${time(seen)}.`;
     outage.hidden = false;
   };
-  document.addEventListener("htmx:response:error", fails);
   document.addEventListener("htmx:error", fails);
-  document.addEventListener("htmx:after:swap", () => {
-    seen = new Date();
-    outage.hidden = true;
+  document.addEventListener("htmx:after:request", (event) => {
+    if (event.detail.ctx.response.status >= 400) {
+      fails();
+    } else {
+      seen = new Date();
+      outage.hidden = true;
+    }
   });
 
   // Questions, also for buttons that come with a refresh.
