@@ -91,7 +91,7 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Start the processor and what keeps the clients fresh; in the worker, never before the fork."""
+    """Start what has threads, in the worker and never before the fork."""
     started = _runtime_of(worker)
     # Its library is there before the collector is told to leave alone what is.
     tracing.start(started.settings)

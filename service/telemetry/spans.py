@@ -21,6 +21,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -59,20 +60,23 @@ class Spans:
         exporter = OTLPSpanExporter(
             url, timeout=EXPORT_SECONDS, compression=Compression.NoCompression
         )
-        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(
-            BatchSpanProcessor(exporter, LONGEST_QUEUE, DELAY, LARGEST_BATCH)
-        )
+        self._sender = BatchSpanProcessor(exporter, LONGEST_QUEUE, DELAY, LARGEST_BATCH)
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        # Batches are recorded if an order of theirs is, whatever the share of traces that are.
+        batches = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
+        for one in (provider, batches):
+            one.add_span_processor(self._sender)
         # What a handler records by itself is sent as well.
-        trace.set_tracer_provider(self._provider)
-        self._tracer = self._provider.get_tracer(SERVICE, release)
+        trace.set_tracer_provider(provider)
+        self._tracer = provider.get_tracer(SERVICE, release)
+        self._batches = batches.get_tracer(SERVICE, release)
         # The requests that are under way, by their `traceparent`.
         self._requests = WeakValueDictionary[str, RequestSpan]()
 
     def stop(self) -> None:
         """Send what has ended, for at most `FLUSH_SECONDS`."""
         # In a thread, since the library would wait for half a minute.
-        flush = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
+        flush = threading.Thread(target=self._sender.shutdown, name="last-spans", daemon=True)
         flush.start()
         flush.join(FLUSH_SECONDS)
 
@@ -144,7 +148,7 @@ class Spans:
                 span.set_status(StatusCode.ERROR)
 
     def _begin_batch(self, name: str, links: list[Link], began: int) -> Span:
-        return self._tracer.start_span(
+        return self._batches.start_span(
             name, Context(), attributes={"orders": len(links)}, links=links, start_time=began
         )
 

@@ -67,7 +67,7 @@ def _end(response: Response) -> Response:
     if "order_id" in g:
         extra["order_id"] = g.order_id
     log.info("request", extra=extra)
-    if "span" in g:
+    if tracing.spans is not None and "span" in g:
         g.span.end(method, rule.rule if rule else None, status, g.get("order_id"))
     return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -239,6 +240,15 @@ def test_a_sane_request_id_is_kept_and_logged(stack: Stack, client: StackClient)
     assert "stack-request-1" in stack.logs("app")
     other = client.get("/ping", **{"X-Request-ID": "in <sane>"})
     assert "<" not in other.headers["X-Request-ID"]
+
+
+def test_a_trace_goes_on_to_the_service_and_is_logged(stack: Stack, client: StackClient) -> None:
+    trace_id = secrets.token_hex(16)
+    client.get("/orders/1", traceparent=f"00-{trace_id}-{secrets.token_hex(8)}-01")
+    assert [line["path"] for line in stack.accesses("trace_id", trace_id)] == ["/orders/1"]
+    assert f'"trace_id": "{trace_id}"' in stack.logs("app")
+    client.get("/orders/1", traceparent=f"01-{trace_id}-{secrets.token_hex(8)}-01")
+    assert len(stack.accesses("trace_id", trace_id)) == 1
 
 
 def test_plain_http_answers_ping_and_redirects_the_rest(stack: Stack) -> None:

@@ -142,16 +142,37 @@ def test_a_group_commit_is_linked_with_all_its_requests(
 
 
 @ONLY_SQLITE
-def test_what_is_not_sampled_leaves_no_span(url: str, store: Store, tmp_path: Path) -> None:
-    with Collector() as collector, Server(tmp_path, url, TRACES_URL=collector.url) as server:
+@pytest.mark.parametrize(
+    ("sampler", "recorded"),
+    [({}, {1, 3}), ({"OTEL_TRACES_SAMPLER": "parentbased_always_off"}, {1})],
+    ids=["all", "none"],
+)
+def test_the_caller_decides_what_is_recorded_and_else_the_sampler(
+    url: str, store: Store, tmp_path: Path, sampler: dict[str, str], recorded: set[int]
+) -> None:
+    handler = "tests.support.order_handlers:record_span"
+    with (
+        Collector() as collector,
+        Server(tmp_path, url, TRACES_URL=collector.url, ORDER_HANDLER=handler, **sampler) as server,
+    ):
         server.start()
-        assert server.client.post(order_body(1), traceparent=f"{TRACE[:-1]}0").status == 201
-        store.wait_finished(SECONDS)
-        server.client.get("/orders/1")
-        collector.wait_for("GET /orders/<order_id>")
+        for number, headers in (
+            (1, {"traceparent": TRACE}),
+            (2, {"traceparent": f"{TRACE[:-1]}0"}),
+            (3, {}),
+        ):
+            assert server.client.post(order_body(number), **headers).status == 201
+            store.wait_finished(SECONDS)
         server.client.close()
         server.stop()
-    assert {span.name for span in collector.spans} == {"GET /orders/<order_id>"}
+    for name in ("POST /orders", "process order"):
+        assert {span.attributes["order.id"] for span in collector.named(name)} == recorded
+    for name in ("store orders", "claim orders"):
+        assert len(collector.named(name)) == len(recorded)
+    attempts = collector.named("process order")
+    assert {(one.trace_id, one.parent) for one in collector.named("ship")} == {
+        one.key for one in attempts
+    }
 
 
 @ONLY_SQLITE
