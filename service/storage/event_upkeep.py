@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Float, delete, func, literal, select
 
 from service.storage.deliveries import BY_DUE, CLOCK_TOLERANCE, RECEIVER, change_events
-from service.storage.models import BY_PRIMARY, Event
+from service.storage.models import Event
 from service.storage.moments import MICROSECONDS, microseconds_between, utcnow
 from service.storage.outbox import EventState, writes_events
 from service.storage.processing_state import state_of, with_state
@@ -69,9 +69,7 @@ def find_forgotten(connection: Connection, limit: int) -> Sequence[int]:
 def delete_delivered(connection: Connection, ids: Collection[int]) -> None:
     """Delete these events, but for those that are sent again."""
     connection.execute(
-        delete(Event)
-        .with_hint(BY_PRIMARY, dialect_name="mysql")
-        .where(Event.id.in_(sorted(ids)), Event.state == EventState.DELIVERED.value)
+        delete(Event).where(Event.id.in_(sorted(ids)), Event.state == EventState.DELIVERED.value)
     )
 
 

@@ -12,7 +12,7 @@ from tests.support.mysql_server import USER, MySQLServer
 from tests.support.statements import Statement
 
 # The tables that grow.
-TABLES = ("orders", "idempotency_keys")
+TABLES = ("orders", "idempotency_keys", "events")
 # A table that is searched, or walked along, by its own key; and what no plan should hold.
 PRIMARY, SORT, SCAN = "PRIMARY", "a sort", "a scan"
 

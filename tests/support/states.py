@@ -93,7 +93,8 @@ def pass_time_for_events(store: Store, seconds: float) -> None:
                 for column, moment in zip(columns, moments, strict=True)
                 if moment
             }
-            connection.execute(update(Event).where(Event.id == event).values(**earlier))
+            if earlier:
+                connection.execute(update(Event).where(Event.id == event).values(**earlier))
 
     store.run(work)
 
