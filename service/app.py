@@ -21,6 +21,7 @@ from service.storage.places import Places
 from service.storage.schema import MIGRATIONS
 from service.web import (
     auth,
+    docs,
     errors,
     health,
     metrics,
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions[EXTENSION] = _make_runtime(app, settings)
     for part in (request_log, strictness, auth, errors):
         part.init_app(app)
-    for resource in (health, metrics, orders, operations, processing):
+    for resource in (docs, health, metrics, orders, operations, processing):
         app.register_blueprint(resource.blueprint)
     request_log.count_failures_from_zero(app)
     console.init_app(app)

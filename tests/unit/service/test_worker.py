@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from gunicorn.config import make_settings
+from gunicorn.http.message import Message
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -24,6 +25,7 @@ OVERRIDDEN = {
     "handle_error",
     "handle_exit",
     "handle_quit",
+    "handle_request",
     "init_process",
     "is_parent_alive",
     "murder_pending",
@@ -31,7 +33,8 @@ OVERRIDDEN = {
 }
 # What a worker of gunicorn's has, set when it is made.
 USED = {"alive", "nr_conns", "pending_conns", "poller"}
-USED_OF_CONNECTIONS = {"data_ready", "initialized", "sock", "timeout"}
+USED_OF_CONNECTIONS = {"client", "data_ready", "initialized", "server", "sock", "timeout"}
+USED_OF_REQUESTS = {"body", "headers", "must_close"}
 
 
 def own_names() -> set[str]:
@@ -55,6 +58,8 @@ def test_what_is_used_is_there() -> None:
     }
     assert set_by_them >= USED
     assert set(TConn.__init__.__code__.co_names) >= USED_OF_CONNECTIONS
+    assert set(Message.__init__.__code__.co_names) >= USED_OF_REQUESTS
+    assert callable(Message.force_close)
     assert callable(ThreadWorker.on_pending_socket_readable)
     # Nothing of ours has the name of something of theirs.
     ours = own_names() | {"serving", "told_to_stop"}
