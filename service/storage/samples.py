@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, literal, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+)
 
 from service.storage.models import Sample
 from service.storage.moments import MICROSECONDS, microseconds_between, utcnow
@@ -17,7 +28,8 @@ _MINUTE = 60 * MICROSECONDS
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as the database has it
 
 _since_epoch = microseconds_between(literal(_EPOCH), utcnow())
-_this_minute = _since_epoch // _MINUTE
+# MySQL divides to a decimal.
+_this_minute = cast(_since_epoch // _MINUTE, BigInteger)
 _DUE = select(
     _since_epoch.label("now"), exists().where(Sample.minute == _this_minute).label("taken")
 )

@@ -22,6 +22,7 @@ from service.storage.models import (
     OrderTotals,
     ProcessingState,
     ProcessorRow,
+    Sample,
 )
 from service.storage.moments import utcnow
 from service.storage.statistics import Statistics, read_statistics
@@ -47,7 +48,7 @@ class Store:
         zeros = dict.fromkeys(COUNTS, 0)
         tables = (
             *(Order, IdempotencyKey, OrderAttempt, Operation, ProcessingState, ProcessorRow, Event),
-            *(Client, AuditEntry),
+            *(Client, AuditEntry, Sample),
         )
         statements = [*map(delete, tables), update(OrderTotals).values(zeros)]
 
