@@ -246,7 +246,7 @@ def test_a_trace_goes_on_to_the_service_and_is_logged(stack: Stack, client: Stac
     trace_id = secrets.token_hex(16)
     client.get("/orders/1", traceparent=f"00-{trace_id}-{secrets.token_hex(8)}-01")
     assert [line["path"] for line in stack.accesses("trace_id", trace_id)] == ["/orders/1"]
-    assert f'"trace_id": "{trace_id}"' in stack.logs("app")
+    assert trace_id in stack.logs("app")
     client.get("/orders/1", traceparent=f"01-{trace_id}-{secrets.token_hex(8)}-01")
     assert len(stack.accesses("trace_id", trace_id)) == 1
 
