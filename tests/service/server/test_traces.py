@@ -84,16 +84,20 @@ def test_one_trace_leads_from_the_client_to_the_receiver(
         wait_until(lambda: receiver.calls, SECONDS, "the first call")
         receiver.answer = reply(200)
         store.wait_finished(SECONDS)
+        assert worker.stop() == 0
+        assert web.client.post(order_body(2)).status == 201
         web.client.close()
-        assert (web.stop(), worker.stop()) == (0, 0)
+        assert web.stop() == 0
 
-    [request] = collector.named("POST /orders")
-    [commit] = collector.named("store orders")
+    [request] = collector.named("POST /orders", order_id=1)
+    [last] = collector.named("POST /orders", order_id=2)
+    [commit, last_commit] = collector.named("store orders")
     claims = collector.named("claim orders")
     attempts = collector.named("process order", order_id=1)
     calls = collector.named("POST webhook")
     assert (request.trace_id, request.parent, request.kind) == (TRACE_ID, CLIENT_SPAN, "SERVER")
     assert (request.links, commit.links) == (frozenset([commit.key]), frozenset([request.key]))
+    assert (last.links, last.parent) == (frozenset([last_commit.key]), "")
     assert [claim.links for claim in claims] == [{request.key}] * 2
     assert [attempt.links for attempt in attempts] == [{claim.key} for claim in claims]
     assert {(one.trace_id, one.parent) for one in attempts} == {(TRACE_ID, request.span_id)}
