@@ -100,6 +100,13 @@ def end_of(certificate: x509.Certificate) -> datetime:
     return certificate.not_valid_after.replace(tzinfo=UTC)  # of version 41, in UTC as well
 
 
+def start_of(certificate: x509.Certificate) -> datetime:
+    """Return from when the certificate is valid."""
+    if hasattr(certificate, "not_valid_before_utc"):
+        return certificate.not_valid_before_utc
+    return certificate.not_valid_before.replace(tzinfo=UTC)
+
+
 def _authority() -> x509.Certificate | None:
     path = AUTHORITY / "ca.crt"
     return _load(path.read_bytes()) if path.exists() else None

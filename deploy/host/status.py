@@ -58,12 +58,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="for programs")
     given = parser.parse_args()
-    lines = [line for part in PARTS for line in _told(part)]
+    lines = told()
     if given.json:
         sys.stdout.write(json.dumps([asdict(line) for line in lines], indent=2) + "\n")
     else:
         sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.exit(0 if all(line.good for line in lines) else 1)
+
+
+def told() -> list[Line]:
+    """Return what is told about all parts."""
+    return [line for part in PARTS for line in _told(part)]
+
+
+def disks() -> list[Path]:
+    """Return a place on each file system that matters."""
+    return list({path.stat().st_dev: path for path in DISKS}.values())
 
 
 def _told(part: Callable[[], Iterator[Line]]) -> Iterator[Line]:
@@ -161,9 +171,7 @@ def _outcome(part: str, state: dict[str, Any], allowed: timedelta | None) -> Lin
 
 
 def _host() -> Iterator[Line]:
-    # One line for each file system.
-    disks = {path.stat().st_dev: path for path in DISKS}
-    for path in disks.values():
+    for path in disks():
         disk = shutil.disk_usage(path)
         share = disk.free / disk.total
         text = f"{disk.free / GIBIBYTE:.1f} of {disk.total / GIBIBYTE:.1f} GiB free at {path}"

@@ -29,6 +29,8 @@ WRONG: dict[str, Any] = {
     "bake_bad_share": 1.5,
     "automatic_reboot_time": "4 o'clock",
     "journal_max_size": "lots",
+    "metrics_directory": "metrics",
+    "node_exporter_address": "9100",
     "image_digest": "sha256:12",
     "image_registry": "registry.example.com/shop/orders:1.0",
     "web_subnet": "192.168.213.0/16",

@@ -14,6 +14,7 @@ import rollout
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost, Program, relocate
+from tests.support.host_facts import Facts
 
 
 @pytest.fixture
@@ -37,6 +38,12 @@ def on(root: Path, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> Itera
     deployed = FakeHost(root, docker)
     with deployed.serving(monkeypatch):
         yield deployed
+
+
+@pytest.fixture
+def facts(on: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Facts:
+    """A host that is as good as it must be, and no better."""
+    return Facts(on, monkeypatch)
 
 
 @pytest.fixture
