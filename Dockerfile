@@ -21,7 +21,7 @@ RUN groupadd --gid 10001 orders \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin orders \
     && install -d -o orders -g orders -m 755 /volumes/mysql /volumes/migrate /volumes/service \
-        /volumes/grafana /volumes/authority /volumes/certificates
+        /volumes/monitoring /volumes/grafana /volumes/authority /volumes/certificates
 COPY --from=builder /venv /venv
 COPY --from=builder /app /app
 WORKDIR /app

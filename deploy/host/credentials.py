@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import api_clients
 import colours
 import database_accounts
 import ledger
@@ -24,6 +25,7 @@ from host import STATE, CommandError, now, read_json, run, say, write_json
 LIBRARY = Path(__file__).resolve().parent
 PENDING = STATE / "rotation.json"
 ROLLOUT_SECONDS = 3600
+DAY = 24 * 3600
 PASSWORD, PREVIOUS = "auth_password", "auth_password_previous"
 WEBHOOK, WEBHOOK_PREVIOUS = "webhook_secret", "webhook_secret_previous"
 
@@ -36,7 +38,11 @@ def main() -> None:
     make.add_argument("release", help="whose image makes it")
     make.set_defaults(run=_make)
     rotate = actions.add_parser("rotate", help="change passwords")
-    rotate.add_argument("what", choices=["api", "database", "all"])
+    rotate.add_argument("what", choices=["api", "database", "all", "client"])
+    rotate.add_argument("--client", help="the name of that client")
+    rotate.add_argument(
+        "--overlap", type=int, default=DAY, help="for how many seconds its former secret is right"
+    )
     rotate.set_defaults(run=_rotate)
     retire = actions.add_parser("retire", help="end the API's former password")
     retire.set_defaults(run=_retire)
@@ -62,6 +68,9 @@ def _make(given: argparse.Namespace) -> None:
 
 def _rotate(given: argparse.Namespace) -> None:
     release = _active_release()
+    if given.what == "client":
+        _conclude(api_clients.rotate(release, given.client or "", given.overlap))
+        return
     pending = PENDING.exists()
     changed: set[str] = set()
     if given.what in ("api", "all"):
@@ -166,6 +175,10 @@ def _show(given: argparse.Namespace) -> None:
     say(f"Webhook secret {secret(WEBHOOK)}")
     if secret_files.text(WEBHOOK_PREVIOUS):
         say("  the former   signs as well: to end it, remove webhook_secret_previous and deploy")
+    say("API clients    one secret for each")
+    for client in api_clients.listed():
+        if not client.revoked:
+            say(f"  {client.name:<12} {secret(client.file, api_clients.VOLUME)}")
     say("MySQL          one password for each account")
     for account in database_accounts.ACCOUNTS:
         say(f"  {account:<12} {secret(f'{account}_password', secret_files.MYSQL_VOLUME)}")

@@ -12,12 +12,14 @@ VOLUMES = Path(os.environ.get("VOLUMES", "/volumes"))
 MYSQL = VOLUMES / "mysql"
 MIGRATE = VOLUMES / "migrate"
 SERVICE = VOLUMES / "service"
+MONITORING = VOLUMES / "monitoring"
 GRAFANA = VOLUMES / "grafana"
 # The number is the user's and the group's.
 SERVICE_ID = 10001
 MYSQL_ID = int(os.environ.get("MYSQL_GROUP", "999"))
+MONITORING_ID = int(os.environ.get("MONITORING_GROUP", "65534"))
 GRAFANA_ID = int(os.environ.get("GRAFANA_GROUP", "472"))
-READERS = {MYSQL: MYSQL_ID, GRAFANA: GRAFANA_ID}
+READERS = {MYSQL: MYSQL_ID, MONITORING: MONITORING_ID, GRAFANA: GRAFANA_ID}
 
 
 def say(text: str) -> None:

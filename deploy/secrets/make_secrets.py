@@ -14,6 +14,7 @@ import secrets
 import sys
 from pathlib import Path
 
+import client_secrets
 import database_secrets
 from files import GRAFANA, SERVICE, keep_or_make, read, say, write
 
@@ -22,6 +23,11 @@ OWN = Path(os.environ.get("OWN_SECRETS", "/run/own"))
 DEVELOPMENT_PASSWORD = "securepassword"  # noqa: S105 - the documented development default
 API_PASSWORD = SERVICE / "auth_password"
 PREVIOUS_API_PASSWORD = SERVICE / "auth_password_previous"
+CLIENT_STEPS = {
+    "prepare": "make this client's next secret",
+    "commit": "use this client's next secret",
+    "forget": "remove this client's secret",
+}
 
 
 def own(name: str) -> str:
@@ -106,6 +112,17 @@ def accept_on(password: str) -> None:
     write(PREVIOUS_API_PASSWORD, "" if password == DEVELOPMENT_PASSWORD else password)
 
 
+def change_clients(given: argparse.Namespace) -> None:
+    """Make the clients' secrets that are missing, and take a step of a change."""
+    if given.prepare_client:
+        client_secrets.prepare_change(given.prepare_client)
+    if given.commit_client:
+        client_secrets.commit_change(given.commit_client)
+    if given.forget_client:
+        client_secrets.forget(given.forget_client)
+    client_secrets.make(given.client or ())
+
+
 def main() -> None:
     """Make what is missing, and change what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -115,6 +132,11 @@ def main() -> None:
     change.add_argument("--retire-api", action="store_true", help="end the API's former password")
     change.add_argument("--prepare-database", action="store_true", help="make the next passwords")
     change.add_argument("--commit-database", action="store_true", help="use the next passwords")
+    change.add_argument(
+        "--client", type=client_secrets.name, action="append", help="make this client's secret"
+    )
+    for step, what in CLIENT_STEPS.items():
+        change.add_argument(f"--{step}-client", type=client_secrets.name, metavar="NAME", help=what)
     given = parser.parse_args()
     os.umask(0o077)
     if given.commit_database:
@@ -123,9 +145,9 @@ def main() -> None:
         database_secrets.make()
     if given.prepare_database:
         database_secrets.prepare_change()
-    # Whoever changes passwords alone brings none of the webhook's, which is no wish to end one.
-    databases = given.prepare_database or given.commit_database
-    if not (databases or given.change_api or given.retire_api):
+    change_clients(given)
+    # Whoever changes one thing brings nothing of the webhook's, which is no wish to end one.
+    if not any(value for name, value in vars(given).items() if name != "overlap"):
         make_webhook_secrets()
     if GRAFANA.is_dir():
         keep_or_make(GRAFANA / "grafana_password")

@@ -22,7 +22,12 @@ from tests.support.releases import assert_completed_once
 from tests.support.traffic import Traffic
 
 # The uid of the container that reads a volume's secrets.
-OWNERS = {"mysql-secrets": "999", "migrate-secrets": "10001", "service-secrets": "10001"}
+OWNERS = {
+    "mysql-secrets": "999",
+    "migrate-secrets": "10001",
+    "service-secrets": "10001",
+    "monitoring-secrets": "65534",
+}
 STORE = "/var/backups/order-service"
 COPIES = "/home/admin/copies"
 # Cut off here, the new passwords are in use and the former ones still accepted.

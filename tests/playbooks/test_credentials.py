@@ -15,11 +15,15 @@ WRONG: dict[str, dict[str, Any]] = {
     "past": {"rotate": "api", "rotate_overlap_seconds": -1},
     "alone": {"rotate_overlap_seconds": 5},
     "not-of-the-api": {"rotate": "database", "rotate_overlap_seconds": 5},
+    "no-client": {"rotate": "client"},
+    "a-client-and-all": {"rotate": "all", "client": "shop"},
+    "too-long": {"rotate": "client", "client": "shop", "rotate_overlap_seconds": 2592001},
 }
 RIGHT: dict[str, dict[str, Any]] = {
     "shown": {"show": True},
     "overlap": {"rotate": "all", "rotate_overlap_seconds": 300},
     "end": {"retire": "api"},
+    "client": {"rotate": "client", "client": "shop", "rotate_overlap_seconds": 0},
 }
 
 

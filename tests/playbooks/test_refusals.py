@@ -23,6 +23,7 @@ WRONG: dict[str, Any] = {
     "mysql_memory": "0m",
     "backup_scratch_memory": "half",
     "api_username": "shop's:admin",
+    "api_clients": [{"name": "a shop"}, {"name": "prometheus", "scopes": ["operate"]}],
     "backup_binlog_minutes": 60,
     "backup_daily_at": "noon",
     "backup_drill_on": "2nd of the month",

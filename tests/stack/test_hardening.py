@@ -30,6 +30,7 @@ VOLUMES = {
         "mysql-secrets": True,
         "migrate-secrets": True,
         "service-secrets": True,
+        "monitoring-secrets": True,
         "grafana-secrets": True,
     },
     "certificates": {"authority": True, "certificates": True},

@@ -86,6 +86,8 @@ class FakeDocker:
         self.reload_works = True
         # What becomes of the one-shot `secrets`, with its arguments and its environment.
         self.make_secrets: Callable[[list[str], dict[str, str]], str] = lambda *_: ""
+        # The service's commands, in the one-shot `migrate`.
+        self.flask: Callable[[list[str]], str] = lambda _: ""
         # Other programs than Docker, and what they print.
         self.programs: dict[str, Callable[[list[str]], str]] = {}
         self.ran: list[str] = []
@@ -176,6 +178,9 @@ class FakeDocker:
                 self.do(f"try MySQL with {release}")
             case ["secrets", "python", _, *changes]:
                 return self.make_secrets(changes, env)
+            case ["migrate", "flask", *command]:
+                self.do(f"flask {' '.join(command[:3])}")
+                return self.flask(command)
             case _:
                 raise AssertionError(f"nobody has said what comes of the one-shot {given}")
         return ""

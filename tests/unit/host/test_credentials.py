@@ -183,6 +183,7 @@ def test_every_secret_is_shown_when_asked_for_only(secrets: Secrets, docker: Fak
     paths = {
         "API password": service / "auth_password",
         "Webhook secret": service / "webhook_secret",
+        "prometheus": docker.volumes / "order-service_migrate-secrets" / "client_prometheus",
     }
     paths |= {account: mysql / f"{account}_password" for account in ACCOUNTS}
 

@@ -23,7 +23,7 @@ class Volumes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.own = folder / "own"
-        for name in ("mysql", "migrate", "service", "grafana", "own"):
+        for name in ("mysql", "migrate", "service", "monitoring", "grafana", "own"):
             (folder / name).mkdir()
 
     def make(self, *arguments: str, address: str = "0.0.0.0") -> set[str]:  # noqa: S104
@@ -32,6 +32,7 @@ class Volumes:
             "VOLUMES": str(self.folder),
             "OWN_SECRETS": str(self.own),
             "MYSQL_GROUP": str(os.getgid()),
+            "MONITORING_GROUP": str(os.getgid()),
             "GRAFANA_GROUP": str(os.getgid()),
             "BIND_ADDRESS": address,
         }
@@ -139,6 +140,48 @@ def test_the_users_own_webhook_secrets_are_taken_and_the_former_one_ends_with_it
     assert volumes.make() == {"webhook_secret_previous"}
     assert volumes.read("service/webhook_secret_previous") == ""
     assert volumes.read("service/webhook_secret") == "the new one"
+
+
+def test_prometheus_and_the_migrations_have_the_same_secret(volumes: Volumes) -> None:
+    secret = volumes.read("migrate/client_prometheus")
+    assert len(secret) >= 32
+    assert volumes.read("monitoring/prometheus_password") == secret
+    volumes.make("--prepare-client=prometheus")
+    following = volumes.read("migrate/next_client_prometheus")
+    assert volumes.read("monitoring/prometheus_password") == secret != following
+    changed = volumes.make("--commit-client=prometheus")
+    assert changed == {"client_prometheus", "prometheus_password"}
+    assert volumes.read("migrate/client_prometheus") == following
+    assert volumes.read("monitoring/prometheus_password") == following
+
+
+def test_a_clients_secret_is_made_changed_in_two_steps_and_forgotten(volumes: Volumes) -> None:
+    (volumes.own / "webhook_secret_previous").write_text("the one before\n")
+    volumes.make()
+    both = ("--client=shop", "--client=till.2")
+    assert volumes.make(*both) == {"client_shop", "client_till.2"}
+    assert volumes.make(*both) == set()
+    secret = volumes.read("migrate/client_shop")
+    assert len({secret, volumes.read("migrate/client_till.2")}) == 2
+    for _ in range(2):  # as after a crash
+        volumes.make("--prepare-client=shop")
+        following = volumes.read("migrate/next_client_shop")
+    assert volumes.read("migrate/client_shop") == secret != following
+    for _ in range(2):
+        volumes.make("--commit-client=shop")
+        assert volumes.read("migrate/client_shop") == following
+    volumes.make("--forget-client=shop")
+    left = {path.name for path in (volumes.folder / "migrate").iterdir()}
+    assert left == {"database_url", "client_prometheus", "client_till.2"}
+    # Nobody brought the webhook's former secret along meanwhile.
+    assert volumes.read("service/webhook_secret_previous") == "the one before"
+
+
+@pytest.mark.parametrize("name", ["", "../service/auth_password", ".hidden", "a b", "x" * 64])
+def test_a_client_whose_name_is_no_files_is_refused(volumes: Volumes, name: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        volumes.make(f"--client={name}")
+    assert "is no client's name; expected 1 to 63" in refused.value.stderr
 
 
 def test_the_development_password_is_never_a_former_one(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from typing import Any
 LIKENESS = 0.85
 NETWORKS = "networks such as 203.0.113.0/24 or 2001:db8::/32, with zeros behind the prefix"
 MIRROR = r"https?://[^/\s]+/?"
+CLIENT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+# The stack's own.
+PROMETHEUS = "prometheus"
 
 
 def misspelled(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
@@ -45,7 +48,8 @@ def wrong_settings(
     for name, pattern in patterns.items():
         if name in settings and not re.fullmatch(pattern["matches"], str(settings[name])):
             problems.append(_problem(settings, name, pattern["expected"]))
-    return problems + list(_wrong_networks(settings)) + list(_missing(settings))
+    others = (_wrong_networks, _wrong_clients, _missing)
+    return problems + [problem for find in others for problem in find(settings)]
 
 
 def _wrong_networks(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -60,6 +64,22 @@ def _wrong_networks(settings: Mapping[str, Any]) -> Iterator[str]:
     if not all(re.fullmatch(MIRROR, mirror) for mirror in mirrors):
         expected = "addresses without a path, such as https://mirror.example.com"
         yield _problem(settings, "docker_registry_mirrors", expected)
+
+
+def _wrong_clients(settings: Mapping[str, Any]) -> Iterator[str]:
+    clients = settings.get("api_clients") or []
+    names = [str(one["name"]) for one in clients]
+    taken = {PROMETHEUS, settings.get("api_username") or "admin"}
+    for one, name in zip(clients, names, strict=True):
+        if not re.fullmatch(CLIENT, name):
+            yield (
+                f"api_clients has the name {json.dumps(name)}, expected 1 to 63 letters, digits,"
+                " '.', '_' and '-'"
+            )
+        elif name in taken or names.count(name) > 1:
+            yield f"api_clients has the name {name}, which is taken; expected each name once"
+        if not one.get("scopes") and not one.get("revoked"):
+            yield f"api_clients has {json.dumps(name)} without scopes, expected at least one"
 
 
 def _missing(settings: Mapping[str, Any]) -> Iterator[str]:
