@@ -11,7 +11,7 @@ BENCH := $(VENV)/bench
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help run test extended lint format lock openapi lab bench clean
+.PHONY: help run test extended lint format lock openapi vendor lab bench clean
 
 help: ## Say what each target does.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -57,6 +57,9 @@ lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml; LOCK_ARGS=--upgra
 
 openapi: $(VENV)/.dev ## Write the API's document, service/web/openapi.json, from the code.
 	@$(BIN)/python -m openapi
+
+vendor: ## Fetch the scripts of others for the console anew, with npm; vendor.json has the versions.
+	@$(PYTHON) service/console/vendor.py
 
 lab: ## Prepare a Docker engine and the images that the tests need.
 	@tests/lab/lab.sh

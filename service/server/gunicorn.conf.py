@@ -149,6 +149,7 @@ def _prepare_listeners(server: Any) -> None:
 def _show_examples() -> None:
     default = _settings.auth_password == DEVELOPMENT_PASSWORD
     password = DEVELOPMENT_PASSWORD if default else "$AUTH_PASSWORD"
+    login = f"{_settings.auth_username}, {password}" if default else "the same name and password"
     curl = f'curl -u "{_settings.auth_username}:{password}" http://127.0.0.1:{_settings.port}'
     order = '{"order_id": 123, "user_id": 456, "item_ids": [1, 2, 3], "total_amount": 150.75}'
     sys.stdout.write(
@@ -156,6 +157,7 @@ def _show_examples() -> None:
         f"  {curl}/orders -H 'Content-Type: application/json' \\\n    -d '{order}'\n"
         f"  {curl}/orders/123\n"
         f"  {curl}/metrics\n"
+        f"The console: http://127.0.0.1:{_settings.port}/console/ ({login})\n"
         "Ctrl-C stops.\n\n"
     )
     sys.stdout.flush()

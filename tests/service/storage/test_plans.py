@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import Connection, make_url, text
 
-from service.storage import archive, operations, orders
+from service.storage import archive, browsing, operations, orders
+from service.storage.browsing import Search
 from service.storage.claims import Claim, claim_orders
 from service.storage.completions import complete_all, complete_one
 from service.storage.idempotency_keys import NewKey, find_old_keys, get_keys, insert_keys
@@ -243,6 +244,30 @@ def test_a_page_that_would_pass_by_too_many_orders_ends_early(filled: Filled) ->
     last, cost = filled.cost(lambda its: list_page(its, wanted, limit=20, before=page.before))
     assert last == Page([], None)
     assert cost < MOST_PASSED * MOST_EACH[filled.dialect], cost
+
+
+def test_the_consoles_lists_look_at_a_bounded_number_of_orders(
+    filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOOKED_AT", "NEWEST_FAILED", "OLDEST_CLAIMABLE"):
+        monkeypatch.setattr(browsing, name, 40)
+
+    def finding(search: Search, **place: int | None) -> Work:
+        return lambda its, _: browsing.find_orders(its, search, **place)
+
+    places: tuple[dict[str, int], ...] = ({}, {"before": FINISHED // 2}, {"after": OLDEST // 2})
+    for status, user, error, place in product(
+        (None, *OrderStatus), (None, OLD_CLIENT), (None, "no"), places
+    ):
+        in_work = status is OrderStatus.PROCESSING and user is None
+        by_status = CLAIMABLE if in_work else OUTCOME
+        index = USER if user else by_status if status else PRIMARY
+        found, cheap = filled.run(finding(Search(status, user, error=error), **place))
+        assert index in found, f"{status}, {user}, {error}, {place}: {found}"
+        assert SCAN not in found
+        assert cheap, f"status {status}, user {user}, error {error}, {place}"
+    found, cheap = filled.run(lambda its, _: browsing.failed_by_error(its))
+    assert (OUTCOME in found, SCAN in found, cheap) == (True, False, True)
 
 
 @pytest.mark.mysql
