@@ -27,7 +27,8 @@ PENDING = STATE / "rotation.json"
 ROLLOUT_SECONDS = 3600
 DAY = 24 * 3600
 PASSWORD, PREVIOUS = "auth_password", "auth_password_previous"
-WEBHOOK, WEBHOOK_PREVIOUS = "webhook_secret", "webhook_secret_previous"
+# By what they sign: calls of the order handler, and events.
+SIGNING = {"Webhook secret": "webhook_secret", "Events secret": "events_secret"}
 
 
 def main() -> None:
@@ -172,9 +173,10 @@ def _show(given: argparse.Namespace) -> None:
     say(f"  changed      {secret_files.changed_at(PASSWORD):%Y-%m-%d %H:%M} UTC")
     former = "is still accepted: end it with -e retire=api"
     say(f"  the former   {former if secret_files.text(PREVIOUS) else 'none is accepted'}")
-    say(f"Webhook secret {secret(WEBHOOK)}")
-    if secret_files.text(WEBHOOK_PREVIOUS):
-        say("  the former   signs as well: to end it, remove webhook_secret_previous and deploy")
+    for label, name in SIGNING.items():
+        say(f"{label:<14} {secret(name)}")
+        if secret_files.text(f"{name}_previous"):
+            say(f"  the former   signs as well: to end it, remove {name}_previous and deploy")
     say("API clients    one secret for each")
     for client in api_clients.listed():
         if not client.revoked:

@@ -44,14 +44,16 @@ def own(name: str) -> str:
 
 
 def make_webhook_secrets() -> None:
-    """Take the secret of the user's webhook, or make one; and take the former one, if any."""
-    path = SERVICE / "webhook_secret"
-    if brought := own(path.name):
-        write(path, brought)
-    else:
-        keep_or_make(path)
-    former = SERVICE / "webhook_secret_previous"
-    write(former, own(former.name))
+    """Take the secrets that sign the calls of the user's webhooks, of orders and of events, or make
+    them; and take the former ones, if any."""
+    for name in ("webhook_secret", "events_secret"):
+        path = SERVICE / name
+        if brought := own(path.name):
+            write(path, brought)
+        else:
+            keep_or_make(path)
+        former = SERVICE / f"{name}_previous"
+        write(former, own(former.name))
 
 
 def is_loopback(address: str) -> bool:

@@ -36,6 +36,7 @@ WRONG: dict[str, Any] = {
     "image_registry": "registry.example.com/shop/orders:1.0",
     "web_subnet": "192.168.213.0/16",
     "webhook_url": "ftp://shop.example.com",
+    "events_url": "shop.example.com/events",
     "traces_url": "collector.example.com:4318",
     "worker_threads": "0",
     "backup_destination": "somewhere",
@@ -141,6 +142,8 @@ def of_the_manual(folder: Path) -> dict[str, Any]:
         "vault_api_password": SECRET,
         "vault_webhook_secret": SECRET,
         "vault_webhook_secret_previous": SECRET,
+        "vault_events_secret": SECRET,
+        "vault_events_secret_previous": SECRET,
         "ansible_user": "admin",
         # A variable of the user's own, and where the manual puts a password.
         "my_registry": "registry.example.com",

@@ -40,6 +40,8 @@ def told(cases: Cases, other_key: dict[str, str]) -> dict[str, str]:
             "api_password": "twelve-chars",
             "webhook_secret": "sixteen-chars-it",
             "webhook_secret_previous": "sixteen-in-former-days",
+            "events_secret": "sixteen-chars-too",
+            "events_secret_previous": "sixteen-in-former-times",
         },
         "key": other_key,
     }
@@ -65,6 +67,8 @@ def test_what_is_long_enough_is_accepted_and_not_shown(told: dict[str, str], out
     assert "twelve-chars" not in output
     assert "sixteen-chars-it" not in output
     assert "sixteen-in-former-days" not in output
+    assert "sixteen-chars-too" not in output
+    assert "sixteen-in-former-times" not in output
 
 
 def test_the_development_default_is_refused(told: dict[str, str]) -> None:

@@ -146,7 +146,7 @@ def test_it_writes_only_where_it_must(stack: Stack, server: str) -> None:
 
 def test_no_secret_is_visible(stack: Stack, described: Described) -> None:
     known = [stack.secret("mysql", name) for name in DATABASE_SECRETS]
-    known.append(stack.secret("app", "webhook_secret"))
+    known += [stack.secret("app", name) for name in ("webhook_secret", "events_secret")]
     assert min(map(len, known)) >= 32
     image = described["app"]["Image"]
     shown = {
@@ -170,6 +170,8 @@ def test_each_reads_its_own_secrets_only(stack: Stack) -> None:
         "auth_password",
         "auth_password_previous",
         "database_url",
+        "events_secret",
+        "events_secret_previous",
         "webhook_secret",
         "webhook_secret_previous",
     }

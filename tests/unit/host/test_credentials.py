@@ -39,7 +39,10 @@ class Secrets:
         """Do what the one-shot does: Compose mounts the files that the environment names."""
         own = self._on.root / "run" / "own"
         own.mkdir(exist_ok=True)
-        for name in ("auth_password", "webhook_secret", "webhook_secret_previous"):
+        signing = [
+            f"{kind}_secret{end}" for kind in ("webhook", "events") for end in ("", "_previous")
+        ]
+        for name in ("auth_password", *signing):
             (own / name).write_text(Path(env.get(f"{name.upper()}_FILE", os.devnull)).read_text())
         with redirect_stdout(io.StringIO()) as told:
             self._program(make_secrets.main, *arguments)
@@ -183,6 +186,7 @@ def test_every_secret_is_shown_when_asked_for_only(secrets: Secrets, docker: Fak
     paths = {
         "API password": service / "auth_password",
         "Webhook secret": service / "webhook_secret",
+        "Events secret": service / "events_secret",
         "prometheus": docker.volumes / "order-service_migrate-secrets" / "client_prometheus",
     }
     paths |= {account: mysql / f"{account}_password" for account in ACCOUNTS}

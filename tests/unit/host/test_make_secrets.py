@@ -121,25 +121,28 @@ def test_the_users_own_password_replaces_it_with_an_overlap_where_that_is_asked(
     assert volumes.read("service/auth_password_previous") == made
 
 
-def test_the_users_own_webhook_secrets_are_taken_and_the_former_one_ends_with_its_file(
-    volumes: Volumes,
+@pytest.mark.parametrize("name", ["webhook_secret", "events_secret"])
+def test_the_users_own_signing_secrets_are_taken_and_the_former_one_ends_with_its_file(
+    volumes: Volumes, name: str
 ) -> None:
-    assert len(volumes.read("service/webhook_secret")) >= 32
-    assert volumes.read("service/webhook_secret_previous") == ""
-    (volumes.own / "webhook_secret").write_text("the new one\n")
-    (volumes.own / "webhook_secret_previous").write_text("the one before\n")
-    assert volumes.make() == {"webhook_secret", "webhook_secret_previous"}
-    assert volumes.read("service/webhook_secret") == "the new one"
-    assert volumes.read("service/webhook_secret_previous") == "the one before"
+    made, former = f"service/{name}", f"service/{name}_previous"
+    assert len(volumes.read(made)) >= 32
+    assert volumes.read("service/webhook_secret") != volumes.read("service/events_secret")
+    assert volumes.read(former) == ""
+    (volumes.own / name).write_text("the new one\n")
+    (volumes.own / f"{name}_previous").write_text("the one before\n")
+    assert volumes.make() == {name, f"{name}_previous"}
+    assert volumes.read(made) == "the new one"
+    assert volumes.read(former) == "the one before"
     for path in volumes.own.iterdir():
         path.unlink()
     # Whoever changes a password need not bring them.
     for change in ("--change-api", "--retire-api", "--prepare-database", "--commit-database"):
         volumes.make(change)
-    assert volumes.read("service/webhook_secret_previous") == "the one before"
-    assert volumes.make() == {"webhook_secret_previous"}
-    assert volumes.read("service/webhook_secret_previous") == ""
-    assert volumes.read("service/webhook_secret") == "the new one"
+    assert volumes.read(former) == "the one before"
+    assert volumes.make() == {f"{name}_previous"}
+    assert volumes.read(former) == ""
+    assert volumes.read(made) == "the new one"
 
 
 def test_prometheus_and_the_migrations_have_the_same_secret(volumes: Volumes) -> None:
