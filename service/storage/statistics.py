@@ -1,10 +1,22 @@
-"""SQL that counts orders. Its cost grows with the orders that are due or in work only."""
+"""SQL that counts orders. Its cost grows with the orders that are due or in work, at most."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, case, func, select, true
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Subquery,
+    bindparam,
+    case,
+    func,
+    select,
+    true,
+)
 
 from service.storage.models import BY_CLAIMABLE, Order, OrderTotals
 from service.storage.moments import MICROSECONDS, utcnow
@@ -15,7 +27,8 @@ class Statistics:
     """Counts by status at one moment, and how long completed orders took.
 
     `waiting` of the pending orders wait for a later attempt, and `oldest_due_seconds` is since when
-    the longest due of the others could have been claimed.
+    the longest due of the others could have been claimed. `capped` says that only the oldest orders
+    were counted: there are at least so many pending, and not all in work may be among them.
     """
 
     pending: int
@@ -26,6 +39,7 @@ class Statistics:
     cancelled: int
     processing_microseconds: int
     oldest_due_seconds: float
+    capped: bool = False
 
     @property
     def total(self) -> int:
@@ -51,15 +65,30 @@ _claimable = (
     .where(Order.outcome.is_(None), Order.next_attempt_at.is_(None))
     .subquery("claimable")
 )
+_oldest = (
+    select(Order.lease_owner, Order.available_at)
+    .with_hint(Order, BY_CLAIMABLE, "mysql")
+    .where(Order.outcome.is_(None), Order.next_attempt_at.is_(None))
+    .order_by(Order.id)
+    .limit(bindparam("at_most", type_=Integer))
+    .subquery("oldest")
+)
+_claimable_at_a_glance = select(
+    func.count().label("orders"),
+    func.count(_oldest.c.lease_owner).label("processing"),
+    func.min(case((_oldest.c.lease_owner.is_(None), _oldest.c.available_at))).label("oldest"),
+).subquery("claimable")
 # What nobody has made claimable yet, though it is due.
 _overdue = (
-    select(func.min(Order.next_attempt_at))
+    select(Order.next_attempt_at)
     .with_hint(Order, BY_CLAIMABLE, "mysql")
     .where(
         Order.outcome.is_(None),
         Order.next_attempt_at.is_not(None),
         Order.next_attempt_at <= utcnow(),
     )
+    .order_by(Order.next_attempt_at)
+    .limit(1)
     .scalar_subquery()
 )
 _totals = select(
@@ -68,15 +97,32 @@ _totals = select(
         for name in ("completed", "failed", "cancelled", "waiting", "processing_microseconds")
     )
 ).subquery("totals")
-# One statement, so one consistent snapshot, on MySQL at READ COMMITTED too.
-_STATISTICS = select(
-    _claimable, _totals, _overdue.label("oldest_waiting"), utcnow().label("now")
-).select_from(_claimable.join(_totals, true()))
+
+
+def _statement(claimable: Subquery) -> Select[*tuple[Any, ...]]:
+    # One, so one consistent snapshot, on MySQL at READ COMMITTED too.
+    return select(
+        claimable, _totals, _overdue.label("oldest_waiting"), utcnow().label("now")
+    ).select_from(claimable.join(_totals, true()))
+
+
+_STATISTICS = _statement(_claimable)
+_GLANCE = _statement(_claimable_at_a_glance)
 
 
 def read_statistics(connection: Connection) -> Statistics:
     """Count all orders in one consistent snapshot."""
-    row = connection.execute(_STATISTICS).one()
+    return _statistics_of(connection.execute(_STATISTICS).one(), capped=False)
+
+
+def glance(connection: Connection, at_most: int) -> Statistics:
+    """Do the same at a bounded cost: of those that are due or in work, `at_most` so many, the
+    oldest, are counted."""
+    row = connection.execute(_GLANCE, {"at_most": at_most}).one()
+    return _statistics_of(row, capped=row.orders >= at_most)
+
+
+def _statistics_of(row: Row[*tuple[Any, ...]], *, capped: bool) -> Statistics:
     due = [moment for moment in (row.oldest, row.oldest_waiting) if moment]
     age = (row.now - min(due)).total_seconds() if due else 0.0
     waiting = int(row.waiting)
@@ -89,4 +135,5 @@ def read_statistics(connection: Connection) -> Statistics:
         cancelled=int(row.cancelled),
         processing_microseconds=int(row.processing_microseconds),
         oldest_due_seconds=max(0.0, age),
+        capped=capped,
     )

@@ -7,8 +7,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from service.console import overview
 from service.console.static import ASSETS
-from service.storage import operations
+from service.storage import operations, samples
 from service.storage.models import OrderStatus
 from tests.support import outage_day
 from tests.support.console import links_of, text_of
@@ -48,6 +49,18 @@ def test_each_page_says_what_is_stored(client: FlaskClient, store: Store) -> Non
         )
         for part in parts:
             assert part in said, f"{path}: {said}"
+
+
+def test_a_large_backlog_is_not_counted(
+    client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "COUNTED", 3)
+    store.add_orders([1, 2])
+    assert "Pending 2 " in text_of(client.get("/console/"))
+    store.add_orders([3, 4])
+    assert "Pending over 3 " in text_of(client.get("/console/"))
+    store.run(samples.take_sample)
+    assert "Pending about 4 " in text_of(client.get("/console/"))
 
 
 @ONLY_SQLITE

@@ -22,7 +22,7 @@ from service.storage.order_changes import cancel, cancel_one, retry
 from service.storage.order_lists import MOST_PASSED, Page, Wanted, list_page
 from service.storage.recording import record_results
 from service.storage.results import Result, Verdict
-from service.storage.statistics import read_statistics
+from service.storage.statistics import glance, read_statistics
 from service.storage.waiting import come_back, find_due
 from tests.support.databases import migrate
 from tests.support.inspection import Store, open_store
@@ -120,6 +120,7 @@ CASES: dict[str, tuple[Work, set[str]]] = {
     "old keys": (lambda its, _: find_old_keys(its, 30, 10), {"ix_idempotency_keys_created_at"}),
     "what to archive": (lambda its, _: archive.next_rows(its, 50, MOMENT, 50), {PRIMARY}),
     "figures": (lambda its, _: read_statistics(its), {CLAIMABLE}),
+    "figures at a glance": (lambda its, _: glance(its, 40), {CLAIMABLE}),
     "a repeated key": (lambda its, _: get_keys(its, [KEY]), {PRIMARY}),
 }
 
