@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 480, 96
 # Of a bar's share of the width; the rest is the gap to the next.
 BAR_SHARE = 0.8
 SMALLEST_BAR = 1.5
-TICKS = 4
+TICKS, TICK_WIDTH = 4, 34
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +154,11 @@ def _ticks(end: int, span: Span) -> list[tuple[float, str]]:
     begin = end - span.minutes
     every = span.minutes // TICKS
     first = -(-begin // every) * every
-    return [
+    ticks = [
         (round((minute - begin) / span.minutes * WIDTH, 1), _clock(minute))
         for minute in range(first, end, every)
     ]
+    return [(x, text) for x, text in ticks if x <= WIDTH - TICK_WIDTH]
 
 
 def _clock(minute: int) -> str:

@@ -67,7 +67,6 @@ def test_the_backlog_and_its_age() -> None:
         "07:15",
         "07:30",
         "07:45",
-        "08:00",
     ]
 
 
