@@ -181,5 +181,5 @@ def test_resuming_tries_it_at_once(store: Store) -> None:
     [one] = claim(store)
     record(store, meet(one, retry_after=3600))
     assert state(store).left_alone
-    store.run(resume)
+    store.run(lambda its: resume(its, "operator"))
     assert (state(store).away, state(store).left_alone) == (True, False)
