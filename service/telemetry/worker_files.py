@@ -15,12 +15,14 @@ import fcntl
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+LIBRARY = "prometheus_client"
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "order-service-metrics-"
 # As prometheus_client names them.
@@ -36,6 +38,8 @@ def open_folder() -> None:
     """Make the folder of this server, once; remove those of servers that were killed."""
     if VARIABLE in os.environ:
         return
+    if LIBRARY in sys.modules:
+        raise RuntimeError(f"{LIBRARY} is imported before its folder is there: see worker_files")
     _remove_abandoned()
     try:
         folder = tempfile.mkdtemp(prefix=PREFIX)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from service.config import ConfigError, Settings
-from service.processing.clock import DatabaseClock
-from service.storage.database import Database
 
+# No more here: the server's master loads this, and must not load the metrics before its workers.
 if TYPE_CHECKING:
+    from service.processing.clock import DatabaseClock
     from service.processing.events.deliverer import Deliverer
     from service.processing.standard_webhooks import Endpoint
+    from service.storage.database import Database
 
 # Events that a process delivers at the same time.
 MOST_AT_ONCE = 32
