@@ -60,8 +60,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         part.init_app(app)
     for resource in (docs, health, metrics, orders, operations, processing):
         app.register_blueprint(resource.blueprint)
-    request_log.count_failures_from_zero(app)
     console.init_app(app)
+    request_log.count_failures_from_zero(app)
     commands.init_app(app)
     return app
 
