@@ -17,6 +17,7 @@ from cryptography import x509
 
 from tests.support.databases import order_body
 from tests.support.polling import wait_until
+from tests.support.prometheus import Prometheus
 from tests.support.service_process import AUTHORIZATION
 from tests.support.stack import ORDER_IDS, Stack, StackClient
 
@@ -67,6 +68,38 @@ def test_workers_process_and_the_web_does_not(stack: Stack, client: StackClient)
     wait_until(
         lambda: client.get(f"/orders/{last}").json()["status"] == "Completed", 60, "its end", 0.2
     )
+
+
+def test_prometheus_asks_each_container_by_itself_as_a_client_of_its_own(
+    stack: Stack, client: StackClient
+) -> None:
+    file = stack.checkout / "deploy" / "monitoring" / "prometheus" / "prometheus.yml"
+    file.write_text(file.read_text().replace(": 15s", ": 1s").replace(": 10s", ": 1s"))
+    two = ("--scale", "app=2", "--scale", "worker=1")
+    stack.compose("up", "-d", "--no-deps", "--wait", *two, "app", "worker", "prometheus")
+    prometheus = Prometheus(stack.prometheus_port)
+
+    def up() -> dict[str, float]:
+        return prometheus.query('sum by (role) (up{job="order-service"})')
+
+    all_up = {"role=app": 2.0, "role=worker": 1.0}
+    wait_until(lambda: up() == all_up, 60, "three containers", every=0.5)
+    # Nothing of it is asked through nginx, whose log would have it.
+    assert not stack.accesses("path", "/metrics")
+    posts = 'sum(order_service_http_requests_total{method="POST",code="201"})'
+    before = prometheus.query(posts)[""]
+    for _ in range(5):
+        assert client.post(order_body(next(ORDER_IDS))).status == 201
+    wait_until(lambda: prometheus.query(posts)[""] == before + 5, 30, "five requests", every=0.5)
+    threads = prometheus.query("sum by (role) (order_service_processor_threads)")
+    assert threads == {"role=app": 0, "role=worker": 8}
+    described = stack.inspect("prometheus")
+    host = described["HostConfig"]
+    assert described["Config"]["User"] == "65534:65534"
+    assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
+    [[binding]] = host["PortBindings"].values()
+    assert binding["HostIp"] == "127.0.0.1"
+    stack.compose("up", "-d", "--no-deps", "--scale", "app=1", "app")
 
 
 def test_it_is_published_on_that_address_only(stack: Stack, client: StackClient) -> None:

@@ -38,6 +38,7 @@ class Stack:
         self.checkout = checkout
         self.project = f"orders-stack-{secrets.token_hex(4)}"
         self.http_port, self.https_port = free_port(), free_port()
+        self.prometheus_port = free_port()
         self.ca = checkout / f"{self.project}-ca.crt"
         self.settings = settings
 
@@ -72,6 +73,7 @@ class Stack:
             "COMPOSE_PROJECT_NAME": self.project,
             "HTTP_PORT": str(self.http_port),
             "HTTPS_PORT": str(self.https_port),
+            "PROMETHEUS_PORT": str(self.prometheus_port),
             # Two runs at once must not build each other's image.
             "RELEASE": self.project,
         }
@@ -171,7 +173,8 @@ class Stack:
 
     def close(self) -> None:
         """Remove everything, the volumes too."""
-        self.try_compose("--profile", "worker", "down", "--volumes", "--timeout", "0")
+        profiles = ("--profile", "worker", "--profile", "monitoring")
+        self.try_compose(*profiles, "down", "--volumes", "--timeout", "0")
         subprocess.run(
             ["docker", "image", "rm", f"order-service:{self.project}"],
             capture_output=True,
