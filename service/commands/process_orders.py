@@ -57,5 +57,6 @@ def process_orders() -> None:
     tracing.stop()
     if server is not None:
         server.stop()
+        current.clients.stop()
     if broken.is_set():
         sys.exit(1)

@@ -113,7 +113,9 @@ def post_worker_init(worker: Any) -> None:
 def worker_exit(_server: Any, worker: Any) -> None:
     """Wait until the processor has finished or given back its orders, and the spans are sent."""
     if worker.booted:
-        _runtime_of(worker).stop_processor()
+        started = _runtime_of(worker)
+        started.stop_processor()
+        started.clients.stop()
         tracing.stop()
 
 

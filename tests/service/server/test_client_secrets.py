@@ -1,5 +1,5 @@
-"""Clients of the real server with two workers: each knows them, and forgets them, without asking
-the database for a request."""
+"""Clients of real processes: each of two workers knows them, and forgets them, without asking the
+database for a request; and so does a processor."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.databases import ONLY_MYSQL
 from tests.support.inspection import Store
 from tests.support.mysql_server import USER, MySQLServer
 from tests.support.polling import wait_until
-from tests.support.ports import HOST
-from tests.support.service_process import Server
+from tests.support.ports import HOST, free_port
+from tests.support.service_process import Server, Worker
 
 pytestmark = [pytest.mark.slow, ONLY_MYSQL]
 
@@ -100,3 +100,23 @@ def test_to_know_who_calls_costs_no_query(
     seconds = time.monotonic() - began
     # Each worker reads the table every 5 s, and for wrong credentials once a second at most.
     assert selects() - before <= 2 * (seconds * 1.2 + 2), seconds
+
+
+def test_so_does_a_processor_that_is_watched(tmp_path: Path, url: str, store: Store) -> None:
+    port = free_port()
+    header = add_client(store, "prometheus", Scope.METRICS_READ)
+    with Worker(tmp_path, url, METRICS_PORT=port) as worker:
+        worker.start()
+
+        def told() -> int | None:
+            connection = HTTPConnection(HOST, port, timeout=20)
+            try:
+                return status(connection, "/metrics", header)
+            except OSError:  # it does not listen yet
+                return None
+            finally:
+                connection.close()
+
+        wait_until(lambda: told() == 200, 20, "figures for the client")
+        revoke(store, "prometheus")
+        wait_until(lambda: told() == 401, REVOKED_SECONDS, "the end of a revoked client")

@@ -37,7 +37,7 @@ def basic(username: str | bytes, password: str | bytes) -> str:
 
 @pytest.fixture
 def guarded(sqlite_url: str) -> Flask:
-    """The application on SQLite alone: no request that is refused reaches a database."""
+    """The application on SQLite alone: what is refused reaches no other SQL."""
     return create_app(settings_for(sqlite_url))
 
 
