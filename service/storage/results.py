@@ -34,7 +34,8 @@ class Absence:
     delay: float
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as a claim is not: there is one for each order.
+@dataclass(slots=True)
 class Result:
     """The end of an attempt.
 
