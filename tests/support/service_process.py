@@ -185,7 +185,13 @@ class Client:
 
     def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
         """GET with the right credentials."""
-        return self._pool.request("GET", path, headers=self.authorization | headers, redirect=False)
+        return self.send("GET", path, **headers)
+
+    def send(self, method: str, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+        """Send a request without a body, with the right credentials."""
+        return self._pool.request(
+            method, path, headers=self.authorization | headers, redirect=False
+        )
 
     def post(self, body: object, **headers: str) -> urllib3.BaseHTTPResponse:
         """POST the body as JSON to /orders, with the right credentials."""

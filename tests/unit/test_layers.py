@@ -49,6 +49,15 @@ def test_without_an_engine_tests_are_left_out_and_ci_refuses_to() -> None:
     assert "CI leaves no test out, but there is no docker client" in refused.stderr
 
 
+def test_without_a_browser_tests_are_left_out_and_ci_refuses_to() -> None:
+    given = ("--set=gate", "tests/browser")
+    run = collect(*given, PATH=NOWHERE)
+    assert re.search(r"NOT RUN: \d+ tests of browser: in a browser: .*make lab", run.stdout)
+    refused = collect(*given, PATH=NOWHERE, CI="true")
+    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "CI leaves no test out, but there is no chromium" in refused.stderr
+
+
 def test_ci_takes_a_skipped_test_for_a_failure(tmp_path: Path) -> None:
     test = tmp_path / "test_skipped.py"
     test.write_text("import pytest\n\ndef test_it():\n    pytest.skip('for no reason')\n")

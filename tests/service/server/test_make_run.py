@@ -75,6 +75,8 @@ def test_it_serves_this_machine_alone_until_ctrl_c(
         assert client.post(order_body(123)).status == 201
         wait_until(lambda: client.get("/orders/123").json()["status"] == "Completed", SECONDS)
         assert (checkout / "instance" / "orders.db").exists()
+        assert f"http://127.0.0.1:{port}/console/ (admin, securepassword)" in process.log
+        assert client.get("/console/").status == 200
         client.close()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((OTHER_ADDRESS, port), SECONDS)
