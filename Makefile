@@ -56,7 +56,7 @@ lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml; LOCK_ARGS=--upgra
 	$(LOCK) pyproject.toml --group bench -c requirements.txt -o requirements-bench.txt
 
 openapi: $(VENV)/.dev ## Write the API's document, service/web/openapi.json, from the code.
-	@$(BIN)/python -m openapi
+	@$(BIN)/python -m service.openapi
 
 vendor: ## Fetch the scripts of others for the console anew, with npm; vendor.json has the versions.
 	@$(PYTHON) service/console/vendor.py

@@ -85,7 +85,7 @@ def show_order(order_id: int, as_json: bool) -> None:
     row = database.statement(lambda connection: dao.get_order(connection, order_id))
     if row is None:
         raise click.ClickException(f"there is no order {order_id}")
-    order = FullOrderSchema().dump(row)
+    order = FullOrderSchema().dump(row) | {"client": row.client}
     found = database.statement(lambda connection: all_attempts(connection, row))
     attempts = AttemptSchema().dump(found, many=True)
     if as_json:

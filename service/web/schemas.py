@@ -126,10 +126,6 @@ class FullOrderSchema(Schema):
         allow_none=True,
         metadata=said("From the last attempt that failed.", type="string"),
     )
-    client = Stored(
-        allow_none=True,
-        metadata=said("Which client posted it; null for older orders.", type="string"),
-    )
 
 
 class StatisticsSchema(Schema):

@@ -22,7 +22,6 @@ FULL_FIELDS = {
     "next_attempt_at",
     "processing_time_seconds",
     "last_error",
-    "client",
 }
 
 

@@ -108,8 +108,8 @@ def test_an_order_that_alone_meets_an_absence_fails_alone(
             following = accept_for(store, 0.5, following)
             assert following < 101 + SECONDS * ORDERS_A_SECOND
         store.wait_finished(SECONDS)
-    # Three attempts that count. Before, it is put aside: once while others succeed, up to three times
-    # when none was there at the moment, and each absence may be tried with it.
+    # Three attempts that count. Before, it is put aside: once while others succeed, up to three
+    # times when none was there at the moment, and each absence may be tried with it.
     assert 4 <= receiver.answered(503)[7] <= 15
     assert (store.order(7).attempts, store.statistics().failed) == (3, 1)
     assert set(store.statuses().values()) == {"Completed", "Failed"}

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
-from openapi.answers import MEMBERS, error_example, problem_example
+from service.openapi.answers import MEMBERS, error_example, problem_example
 from service.runtime import runtime
 from service.storage.failures import OutcomeUnknown, Overloaded
 from service.web.auth import Forbidden, Scope

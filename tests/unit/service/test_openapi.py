@@ -10,10 +10,10 @@ import simplejson
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
-from openapi.document import PATH, build, build_text, is_left_out
 from service.app import create_app
 from service.clients import ALL_SCOPES
 from service.config import Settings
+from service.openapi.document import PATH, build, build_text, is_left_out
 from service.web.auth import PUBLIC_PATHS
 from service.web.problems import PROBLEMS
 

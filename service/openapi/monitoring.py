@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from openapi.answers import JSON, answer, response
-from openapi.details import Details, answer_object
+from service.openapi.answers import JSON, answer, response
+from service.openapi.details import Details, answer_object
 from service.web.schemas import StatisticsSchema
 
 ANSWERS = (StatisticsSchema,)

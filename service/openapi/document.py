@@ -15,14 +15,14 @@ from marshmallow import Schema
 from werkzeug.routing import Rule
 
 import service
-from openapi import monitoring, operations, orders, processing
-from openapi.answers import add_components, errors
-from openapi.details import Details
-from openapi.fields import ID, meaning
-from openapi.text import DESCRIPTION, TAGS
 from service.app import create_app
 from service.clients import IMPLIED
 from service.config import Settings
+from service.openapi import monitoring, operations, orders, processing
+from service.openapi.answers import add_components, errors
+from service.openapi.details import Details
+from service.openapi.fields import ID, meaning
+from service.openapi.text import DESCRIPTION, TAGS
 from service.web.auth import PUBLIC_PATHS, Scope, scopes_of
 
 PATH = Path(service.__path__[0]) / "web" / "openapi.json"

@@ -8,7 +8,7 @@ from typing import Any
 
 from apispec import APISpec
 
-from openapi.fields import Schema
+from service.openapi.fields import Schema
 from service.web.auth import CHALLENGE
 from service.web.errors import UNAVAILABLE, UNKNOWN
 from service.web.fields import RANGE_ERROR

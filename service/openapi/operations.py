@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from openapi.answers import answer
-from openapi.details import BODY, DATABASE, Details, page_of
+from service.openapi.answers import answer
+from service.openapi.details import BODY, DATABASE, Details, page_of
 from service.web.processing_schemas import NewOperationSchema, OperationSchema
 from service.web.schemas import PageQuerySchema
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from openapi.answers import answer
-from openapi.details import BODY, DATABASE, Details
+from service.openapi.answers import answer
+from service.openapi.details import BODY, DATABASE, Details
 from service.web.processing_schemas import PauseSchema, ProcessingSchema, ReceiverSchema
 
 ANSWERS = (ReceiverSchema, ProcessingSchema)

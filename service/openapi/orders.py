@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from openapi.answers import answer
-from openapi.details import BODY, DATABASE, Details, answer_object, page_of
-from openapi.fields import ID, STATUS
+from service.openapi.answers import answer
+from service.openapi.details import BODY, DATABASE, Details, answer_object, page_of
+from service.openapi.fields import ID, STATUS
 from service.web.processing_schemas import AttemptSchema
 from service.web.schemas import FullOrderSchema, ListQuerySchema, NewOrderSchema, ViewQuerySchema
 
@@ -21,7 +21,6 @@ FULL = NEW | {
     "next_attempt_at": None,
     "processing_time_seconds": Decimal("0.153858"),
     "last_error": None,
-    "client": "shop",
 }
 ATTEMPT = {
     "attempt": 1,
