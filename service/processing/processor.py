@@ -193,7 +193,8 @@ class Processor:
         self._workers.stop()
         self._housekeeper.thread.join(record_seconds)
         if self._deliverer is not None:
-            self._deliverer.thread.join(record_seconds)
+            left = max(0.0, handlers_end - time.monotonic())
+            self._deliverer.thread.join(left + record_seconds)
         if self._watchdog is not None:
             self._watchdog.stop()
         log.info("processor stopped: %d orders left to their leases", len(self._in_flight))

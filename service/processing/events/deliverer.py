@@ -169,8 +169,9 @@ class Deliverer:
 
     def _end(self) -> None:
         """Give back what this process does not deliver to the end."""
-        left = [Delivery(event, Verdict.GIVE_BACK) for event in self._under_way.values()]
         try:
+            self._record()
+            left = [Delivery(event, Verdict.GIVE_BACK) for event in self._under_way.values()]
             if left:
                 self._database.transaction(
                     lambda connection: dao.record_deliveries(connection, left, self._runner)

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import simplejson
 
+from service.processing.events import deliverer
 from service.processing.events.loading import MOST_AT_ONCE
 from service.storage import processing_state
 from service.storage.models import ProcessingState
 from service.storage.processing_state import SharedState, read_state
 from tests.support.inspection import Store
 from tests.support.polling import wait_until
+from tests.support.processors import NEVER, processing
 from tests.support.receiver import Receiver
 from tests.support.service_process import Worker
 from tests.support.states import pass_time_for_events
@@ -156,7 +158,7 @@ def test_slow_calls_go_on_side_by_side_and_a_stop_waits_for_them(
 ) -> None:
     end_orders(store, range(1, 2 * MOST_AT_ONCE + 1))
     with Receiver() as receiver:
-        receiver.seconds = 1.0
+        receiver.seconds = 4.0
         began = time.monotonic()
         with worker(tmp_path, url, **NOOP, **receiver.events):
             wait_until(lambda: len(receiver.calls) == MOST_AT_ONCE, SECONDS, "the first calls")
@@ -164,6 +166,22 @@ def test_slow_calls_go_on_side_by_side_and_a_stop_waits_for_them(
     assert len(receiver.calls) == MOST_AT_ONCE, "after the stop none was begun"
     assert states_of_events(store) == {"Delivered": MOST_AT_ONCE, "Waiting": MOST_AT_ONCE}
     assert {event.runner for event in stored_events(store)} == {None}
+
+
+def test_the_end_of_an_order_wakes_the_deliverer(
+    url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "POLL_SECONDS", NEVER)
+    with Receiver() as receiver:
+        address = receiver.events["EVENTS_URL"]
+        with processing(
+            url, lambda _task: None, events_url=address, events_secret="secret"
+        ) as processor:
+            for order_id in (1, 2):
+                store.add_orders([order_id])
+                processor.wake()
+                wait_delivered(store, order_id)
+        assert receiver.answered(200) == {1: 1, 2: 1}
 
 
 def test_what_a_call_says(tmp_path: Path, url: str, store: Store) -> None:
