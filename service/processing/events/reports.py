@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from service.storage.deliveries import Delivery
 from service.storage.results import Verdict
-from service.telemetry import metrics
+from service.telemetry import metrics, tracing
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def report(recorded: Sequence[Delivery]) -> None:
 
 def _log(one: Delivery) -> None:
     event = one.event
-    extra = {"order_id": event.order_id}
+    extra = {"order_id": event.order_id, **tracing.log_context(event.traceparent)}
     match one.verdict:
         case Verdict.FAIL:
             log.error("event %d (%s) failed: %s", event.id, event.type, one.error, extra=extra)

@@ -14,6 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from service.config import ConfigError, Settings
 from service.processing.events.loading import load_endpoint
+from service.processing.events.reports import report
 from service.processing.events.sender import Sender, message
 from service.processing.handlers.coroutines import EventLoop
 from service.storage.deliveries import Delivery, TakenEvent
@@ -162,6 +163,13 @@ def test_attempts_are_used_up(receiver: HookReceiver, send: Send) -> None:
     last = send(replace(EVENT, attempts=2))
     assert last.absence is not None
     assert last.absence.verdict is Verdict.FAIL, "if it is alone with that"
+
+
+def test_what_is_said_of_a_failure_names_the_orders_trace(caplog: pytest.LogCaptureFixture) -> None:
+    for traceparent in (TRACE, None):
+        report([Delivery(replace(EVENT, traceparent=traceparent), Verdict.FAIL, 400, "refused")])
+    said = [getattr(record, "trace_id", None) for record in caplog.records]
+    assert said == [TRACE[3:35], None]
 
 
 def test_no_address_needs_no_client_and_a_wrong_one_is_refused() -> None:
