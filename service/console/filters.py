@@ -128,10 +128,10 @@ def _moment(given: Mapping[str, Any], name: str) -> str | None:
     if _WITHOUT_ZONE.fullmatch(text):
         text = f"{text}:00Z" if len(text) == _WITHOUT_SECONDS else f"{text}Z"
     try:
-        parse_moment(text)
+        # In UTC, as the form's fields have it.
+        return f"{parse_moment(text).isoformat()}Z"
     except ValueError:
         raise ApiError(400, f"{name}: expected a moment like 2026-01-31T12:00:00Z.") from None
-    return str(text)
 
 
 def _parsed(text: str | None) -> datetime | None:

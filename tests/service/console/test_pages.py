@@ -126,6 +126,14 @@ def test_errors_are_pages(client: FlaskClient, path: str, status: int, said: str
 
 
 @ONLY_SQLITE
+def test_moments_are_utc_however_they_are_written(client: FlaskClient) -> None:
+    for written in ("2026-01-31T12:00", "2026-01-31T12:00:00Z", "2026-01-31T14:00:00%2b02:00"):
+        page = client.get(f"/console/orders?from={written}")
+        text_of(page)
+        assert 'name="from" step="any" value="2026-01-31T12:00:00"' in page.text
+
+
+@ONLY_SQLITE
 def test_wrong_methods_are_answered_with_pages(client: FlaskClient) -> None:
     for method in ("PUT", "DELETE", "OPTIONS"):
         headers = {"Sec-Fetch-Site": "same-origin"}

@@ -100,6 +100,8 @@ def test_what_is_in_work_is_found_behind_a_backlog(
     claim(store, 2, owner="a")
     found = store.run(browsing.orders_in_work)
     assert [(order.order_id, order.lease_owner) for order in found] == [(2, "a"), (1, "a")]
+    monkeypatch.setattr(browsing, "OLDEST_CLAIMABLE", 1)
+    assert len(store.run(browsing.orders_in_work)) == 1
 
 
 def test_failed_orders_by_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
