@@ -61,7 +61,7 @@ openapi: $(VENV)/.dev ## Write the API's document, service/web/openapi.json, fro
 vendor: ## Fetch the scripts of others for the console anew, with npm; vendor.json has the versions.
 	@$(PYTHON) service/console/vendor.py
 
-lab: ## Prepare a Docker engine and the images that the tests need.
+lab: ## Prepare a Docker engine, a browser and the images that the tests need.
 	@tests/lab/lab.sh
 
 bench: $(VENV)/.run $(BENCH)/.done ## Measure the service beside its peers. QUICK=1 takes under three minutes.
