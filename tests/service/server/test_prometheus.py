@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -16,12 +17,13 @@ import urllib3
 
 from tests.support.polling import wait_until
 from tests.support.ports import HOST
-from tests.support.prometheus import MONITORING, promtool
+from tests.support.prometheus import CONFIGURATION, MONITORING, promtool
 from tests.support.service_process import Client
 from tests.support.watched_shop import FINE, REFUSED, SECONDS, Shop, up, watched_shop
 
 pytestmark = pytest.mark.slow
 
+RULES = ("recordings", "alerts")
 DASHBOARD = json.loads((MONITORING / "grafana/dashboards/order-service.json").read_text())
 QUERIES = sorted(
     {target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())}
@@ -132,6 +134,16 @@ def test_no_query_of_the_dashboard_is_empty(shop: Shop) -> None:
         wait_until(all_answered, SECONDS, "answers to all queries", every=0.3)
     except AssertionError:
         raise AssertionError(f"no answers to {missing}") from None
+
+
+def test_what_the_rules_ask_for_is_there(shop: Shop) -> None:
+    """A name that nobody tells makes an alert that never fires."""
+    rules = "".join((CONFIGURATION / "rules" / f"{it}.yml").read_text() for it in RULES)
+    names = set(re.findall(r"\b(?:order_service|process)_\w+", rules))
+    assert len(names) > 10
+    # Events are wanted by nobody here.
+    missing = {name for name in names if not shop.prometheus.query(f"count({name})")}
+    assert missing == {name for name in names if "event" in name and "deliveries" not in name}
 
 
 def test_no_figure_is_lost_with_a_killed_process(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.fake_host import FakeHost, Program
 from tests.support.host_facts import Facts, stamp
-from tests.support.prometheus import promtool
+from tests.support.prometheus import CONFIGURATION, promtool
 
 Samples = dict[str, float]
 DAY = 86_400
@@ -69,6 +70,18 @@ def test_it_is_what_the_host_is_like(facts: Facts, write: Callable[[], Samples])
     parts = {name: value for name, value in found.items() if name.startswith("host_good")}
     assert set(parts.values()) == {1.0}
     assert parts.keys() >= {"host_goodbackup", "host_goodbinary_logs", "host_goodrelease"}
+
+
+@pytest.mark.usefixtures("facts")
+def test_the_rules_for_hosts_ask_for_what_is_written(
+    write: Callable[[], Samples], folder: Path
+) -> None:
+    write()
+    page = (folder / "order-service.prom").read_text()
+    rules = (CONFIGURATION / "rules" / "hosts.yml").read_text()
+    asked = set(re.findall(r"\border_service_\w+", rules))
+    assert len(asked) > 5
+    assert asked <= {line.split()[2] for line in page.splitlines() if line[0] == "#"}
 
 
 def test_promtool_finds_nothing_wrong(
