@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import simplejson
+from sqlalchemy import update
 
 from service.processing.events import deliverer
 from service.processing.events.loading import MOST_AT_ONCE
 from service.storage import processing_state
-from service.storage.models import ProcessingState
+from service.storage.models import Event, ProcessingState
+from service.storage.moments import utcnow
 from service.storage.processing_state import SharedState, read_state
 from tests.support.inspection import Store
 from tests.support.polling import wait_until
@@ -182,6 +184,18 @@ def test_the_end_of_an_order_wakes_the_deliverer(
                 processor.wake()
                 wait_delivered(store, order_id)
         assert receiver.answered(200) == {1: 1, 2: 1}
+
+
+def test_old_ones_are_forgotten_in_batches(url: str, store: Store) -> None:
+    end_orders(store, range(1, 251))
+    store.run(
+        lambda its: its.execute(
+            update(Event).values(state="Delivered", due_at=utcnow(-1.0), delivered_at=utcnow())
+        )
+    )
+    address = Receiver().events["EVENTS_URL"]
+    with processing(url, lambda _task: None, events_url=address, events_secret="secret"):
+        wait_until(lambda: not stored_events(store), SECONDS, "that they are forgotten")
 
 
 def test_what_a_call_says(tmp_path: Path, url: str, store: Store) -> None:
