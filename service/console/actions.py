@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from service.console.filters import read_number
+from service.console.filters import read_filter, read_number
 from service.console.site import back_to, blueprint
 from service.runtime import runtime
 from service.storage.browsing import PAGE
@@ -46,8 +46,9 @@ def change_selected() -> AnyResponse:
         raise ApiError(400, f"order_id: expected at most {PAGE} of them.")
     numbers = [read_number({"order_id": text}, "order_id") for text in texts]
     done = _change([one for one in numbers if one], action) if texts else {"done": "nothing"}
-    back = _own_address(request.form.get("back", ""))
-    return back_to(_with_arguments(back, done))
+    # Back to the list that has the same filter.
+    arguments = read_filter(request.form).arguments | done
+    return back_to(url_for("console.list_orders", **arguments))
 
 
 def read_action(text: str) -> Action:
@@ -81,14 +82,3 @@ def _change(order_ids: list[int], action: Action) -> dict[str, Any]:
         "changed": changed,
         "skipped": len(changes) - changed,
     }
-
-
-def _own_address(text: str) -> str:
-    """Return an address of the list of orders, from a form: nothing leads out of the console."""
-    own = url_for("console.list_orders")
-    return text if text == own or text.startswith(f"{own}?") else own
-
-
-def _with_arguments(address: str, arguments: dict[str, Any]) -> str:
-    joined = "&".join(f"{name}={value}" for name, value in arguments.items())
-    return f"{address}{'&' if '?' in address else '?'}{joined}"

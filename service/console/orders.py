@@ -44,7 +44,6 @@ def list_orders() -> Response:
         statuses=list(OrderStatus),
         actions=actions_for(chosen),
         offered=[one for one in Action if chosen.status in (None, *STATUSES[one])],
-        back=url_for("console.list_orders", **chosen.arguments),
     )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 from service.storage.models import BY_CLAIMABLE, BY_OUTCOME, BY_PRIMARY, BY_USER, Order, OrderStatus
 from service.storage.orders import creation_bounds
 
+LARGEST_ROW = 2**63 - 1
 # Rows of one page, and orders that are looked at for it.
 PAGE, LOOKED_AT = 50, 1000
 # Of the failed orders by error.
@@ -104,7 +105,7 @@ def find_orders(
     if newest_first:
         back = None if before is None else (orders[0].id if orders else before - 1)
         return Page(orders, older=further, newer=back, looked_at=looked_at)
-    back = orders[0].id if orders else (after or 0) + 1
+    back = orders[0].id if orders else min((after or 0) + 1, LARGEST_ROW)
     return Page(orders[::-1], older=back, newer=further, looked_at=looked_at)
 
 
@@ -176,8 +177,10 @@ def _window(
     else:
         query = query.with_hint(Order, BY_PRIMARY, "mysql")
     first, end = creation_bounds(connection, search.created_from, search.created_to)
-    for bound in (first, None if after is None else after + 1):
-        query = query if bound is None else query.where(Order.id >= bound)
+    if first is not None:
+        query = query.where(Order.id >= first)
+    if after is not None:
+        query = query.where(Order.id > after)
     for bound in (end, before):
         query = query if bound is None else query.where(Order.id < bound)
     return query

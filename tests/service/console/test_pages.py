@@ -125,6 +125,20 @@ def test_errors_are_pages(client: FlaskClient, path: str, status: int, said: str
     assert said in text_of(client.get(f"/console{path}"), status)
 
 
+def test_odd_values_are_no_fault_of_the_service(client: FlaskClient) -> None:
+    for query in (
+        "error=%00",
+        "error=%ff%fe",
+        "before=1",
+        f"after={2**63 - 1}",
+        "from=0001-01-01T00:00:00Z&to=9999-12-31T23:59:59Z",
+    ):
+        text_of(client.get(f"/console/orders?status=Failed&{query}"))
+    for query in ("user_id=%D9%A1", "from=0001-01-01T00:00:00%2b05:00", f"after={2**63}"):
+        text_of(client.get(f"/console/orders?{query}"), 400)
+    text_of(client.get("/console/orders/%00"), 404)
+
+
 @ONLY_SQLITE
 def test_moments_are_utc_however_they_are_written(client: FlaskClient) -> None:
     for written in ("2026-01-31T12:00", "2026-01-31T12:00:00Z", "2026-01-31T14:00:00%2b02:00"):
