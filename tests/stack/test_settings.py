@@ -208,3 +208,7 @@ def test_a_brought_certificate_that_is_trusted_is_served_with_hsts(stack: Stack)
         return answer.headers.get("Strict-Transport-Security")
 
     assert wait_until(strict, 30, "HSTS", every=0.5) == "max-age=63072000"
+    # Beside what each answer carries.
+    headers = StackClient(stack.https_port, roots, stack.host).get("/orders").headers
+    assert headers["X-Request-ID"]
+    assert headers["Cache-Control"] == "no-store"
