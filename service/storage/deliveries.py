@@ -236,11 +236,16 @@ def _not_delivered(one: Delivery) -> dict[str, Any]:
 _FREE: dict[str, Any] = {"runner": None, "runner_until": None, "updated_at": utcnow()}
 
 
-def change_events(connection: Connection, ids: Collection[int], values: dict[str, Any]) -> None:
-    """Change these events' columns."""
+def change_events(
+    connection: Connection,
+    ids: Collection[int],
+    values: dict[str, Any],
+    *conditions: ColumnElement[bool],
+) -> None:
+    """Change the columns of those of these events that meet the conditions."""
     connection.execute(
         update(Event)
         .with_hint(BY_PRIMARY, dialect_name="mysql")
-        .where(Event.id.in_(sorted(ids)))
+        .where(Event.id.in_(sorted(ids)), *conditions)
         .values(**values)
     )

@@ -50,7 +50,9 @@ def bring_back_from_before_a_jump(connection: Connection, limit: int) -> int:
     ahead = Event.updated_at > utcnow(literal(CLOCK_TOLERANCE, Float))
     found = connection.execute(select(Event.id).where(_waiting, ahead).limit(limit)).scalars().all()
     if found:
-        change_events(connection, found, {"due_at": utcnow(), "updated_at": utcnow()})
+        values = {"due_at": utcnow(), "updated_at": utcnow()}
+        # One that was delivered meanwhile is due to be forgotten, and not now.
+        change_events(connection, found, values, _waiting)
     return len(found)
 
 

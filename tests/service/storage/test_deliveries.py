@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import text, update
+from sqlalchemy.event import listen, remove
 
 from service.storage.deliveries import (
     Delivery,
@@ -88,6 +89,26 @@ def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(store: Store
     store.run(lambda its: its.execute(update(Event).values(updated_at=utcnow(3600.0))))
     assert store.run(lambda its: bring_back_from_before_a_jump(its, 10)) == 1
     assert [event.order_id for event in take(store, runner="b")] == [1]
+
+
+@ONLY_MYSQL
+def test_one_that_is_delivered_while_the_clock_is_followed_is_not_forgotten(
+    url: str, store: Store
+) -> None:
+    end_orders(store, [1])
+    taken = take(store)
+    store.run(lambda its: its.execute(update(Event).values(updated_at=utcnow(3600.0))))
+    with open_store(url) as other:
+
+        def deliver(_connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
+            if sql.startswith("UPDATE"):
+                record(other, *delivered(taken))
+
+        listen(store.database.engine, "before_cursor_execute", deliver)
+        store.run(lambda its: bring_back_from_before_a_jump(its, 10))
+        remove(store.database.engine, "before_cursor_execute", deliver)
+    assert states_of_events(store) == {"Delivered": 1}
+    assert store.run(lambda its: find_forgotten(its, 10)) == []
 
 
 @ONLY_MYSQL
