@@ -88,10 +88,10 @@ def find_orders(
 ) -> Page:
     """Return a page of the orders: those before the row `before`, those after `after`, or the
     newest."""
-    if search.status is OrderStatus.PROCESSING and search.user_id is None:
-        return Page(orders_in_work(connection))
-    newest_first = after is None
     conditions = _conditions(search)
+    if search.status is OrderStatus.PROCESSING and search.user_id is None:
+        return Page(orders_in_work(connection, conditions))
+    newest_first = after is None
     window = _window(connection, search, before, after)
     window = window.order_by(Order.id.desc() if newest_first else Order.id)
     size = LOOKED_AT if conditions else PAGE + 1
@@ -109,8 +109,13 @@ def find_orders(
     return Page(orders[::-1], older=back, newer=further, looked_at=looked_at)
 
 
-def orders_in_work(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return the orders on which somebody works, newest first, of the oldest claimable ones."""
+def orders_in_work(
+    connection: Connection, conditions: Sequence[ColumnElement[bool]] = ()
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the orders on which somebody works, newest first, of the oldest claimable ones.
+
+    `conditions` are what is asked for besides.
+    """
     oldest = (
         select(Order.id)
         .with_hint(Order, BY_CLAIMABLE, "mysql")
@@ -122,7 +127,7 @@ def orders_in_work(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
     query = (
         select(*_LISTED)
         .join(oldest, oldest.c.id == Order.id)
-        .where(Order.lease_owner.is_not(None), Order.outcome.is_(None))
+        .where(Order.lease_owner.is_not(None), Order.outcome.is_(None), *conditions)
         .order_by(Order.id.desc())
     )
     return connection.execute(query).all()

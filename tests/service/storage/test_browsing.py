@@ -88,7 +88,12 @@ def test_filters_narrow_each_other(store: Store) -> None:
         assert tuple(ids(find(store, search))) == expected, search
     in_work = Search(status=OrderStatus.PROCESSING, user_id=1)
     assert ids(find(store, in_work)) == [6, 5, 4]
-    assert ids(find(store, Search(created_from=moment + hour))) == []
+    for narrowed in (
+        Search(status=OrderStatus.PROCESSING, created_from=moment + hour),
+        Search(status=OrderStatus.PROCESSING, error="no"),
+        Search(created_from=moment + hour),
+    ):
+        assert ids(find(store, narrowed)) == [], narrowed
     assert ids(find(store, Search(created_to=moment - hour))) == []
 
 
