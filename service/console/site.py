@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 from flask import (
     Blueprint,
     Response,
@@ -19,6 +21,7 @@ from service.console import text
 from service.console.origin import check_origin
 from service.console.static import ASSETS, find_asset
 from service.web.auth import Caller, Scope, needs
+from service.web.body import read_whole
 
 # Seconds between two looks of a page that refreshes itself.
 REFRESH_SECONDS = 5
@@ -41,9 +44,10 @@ blueprint = Blueprint("console", __name__, url_prefix="/console", template_folde
 
 @blueprint.before_request
 def _guard() -> None:
-    request.max_content_length = LARGEST_FORM
     if request.method not in ("GET", "HEAD"):
         check_origin()
+        # Werkzeug would take the beginning of a form for all of it: a filter would lack its end.
+        request.environ["wsgi.input"] = BytesIO(read_whole(LARGEST_FORM))
 
 
 @blueprint.after_request

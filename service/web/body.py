@@ -1,4 +1,4 @@
-"""Reads JSON bodies: whole ones, of bounded size."""
+"""Reads bodies: whole ones, of bounded size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def json_object() -> dict[str, Any]:
             code="unsupported_content_coding",
         )
     try:
-        body = current_app.json.loads(_read())
+        body = current_app.json.loads(read_whole(LARGEST_BODY))
     except ValueError:
         raise ApiError(400, "The body is not valid JSON.", code="malformed_body") from None
     if not isinstance(body, dict):
@@ -38,26 +38,31 @@ def json_object() -> dict[str, Any]:
     return body
 
 
-def _read() -> bytes:
+def read_whole(largest: int) -> bytes:
+    """Return the request's body, of at most `largest` bytes.
+
+    Raises:
+        ApiError: it is larger (413), or was cut off (400).
+    """
     # Not `request.get_data`, which takes what arrived for the whole: of a body that was cut off,
     # and of the first bytes of one in chunks that is too large.
     declared = request.content_length
-    if declared is not None and declared > LARGEST_BODY:
-        raise _too_large()
-    size = LARGEST_BODY + 1 if declared is None else declared
+    if declared is not None and declared > largest:
+        raise _too_large(largest)
+    size = largest + 1 if declared is None else declared
     try:
         data: bytes = request.environ["wsgi.input"].read(size)
     except (OSError, ParseException):
         raise _incomplete() from None
-    if len(data) > LARGEST_BODY:
-        raise _too_large()
+    if len(data) > largest:
+        raise _too_large(largest)
     if declared is not None and len(data) < declared:
         raise _incomplete()
     return data
 
 
-def _too_large() -> ApiError:
-    return ApiError(413, f"The body is too large; expected at most {LARGEST_BODY} bytes.")
+def _too_large(largest: int) -> ApiError:
+    return ApiError(413, f"The body is too large; expected at most {largest} bytes.")
 
 
 def _incomplete() -> ApiError:

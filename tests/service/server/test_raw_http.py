@@ -17,6 +17,12 @@ from tests.support.service_process import Server
 
 HOST = b"Host: localhost\r\n"
 POST = b"POST /orders HTTP/1.1\r\n" + HOST + AUTHORIZED + b"Content-Type: application/json\r\n"
+FORM = (
+    b"POST /console/processing/pause HTTP/1.1\r\n"
+    + HOST
+    + AUTHORIZED
+    + b"Sec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+)
 ORDER = b'{"order_id": 7, "user_id": 1, "item_ids": [1], "total_amount": 1}'
 SENT_AT_ONCE = 65536
 BAD_REQUESTS = {
@@ -113,6 +119,27 @@ def test_a_body_that_ends_early_is_not_an_order(server: Server, rest: bytes) -> 
     answer = send(server, POST + rest)
     assert answer.status == 400
     assert_json_error(answer)
+
+
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        (b"Content-Length: 1000\r\n\r\nreason=cut", 400),
+        (b"Transfer-Encoding: chunked\r\n\r\na\r\nreason=cut\r\n", 400),
+        (b"Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n", 400),
+        (b"Content-Length: 65537\r\n\r\n", 413),
+        (
+            b"Transfer-Encoding: chunked\r\n\r\na\r\nreason=big\r\n"
+            b"10000\r\n" + b"&" * 0x10000 + b"\r\n0\r\n\r\n",
+            413,
+        ),
+    ],
+    ids=["length", "last chunk", "bad chunk", "too long", "too many chunks"],
+)
+def test_a_part_of_a_form_does_nothing(server: Server, rest: bytes, status: int) -> None:
+    answer = send(server, FORM + rest)
+    assert (answer.status, answer.headers.get_content_type()) == (status, "text/html")
+    assert json.loads(server.client.get("/processing").data)["paused"] is False
 
 
 @pytest.mark.parametrize("path", [b"//orders", b"//readyz", b"///ping", b"http://h//healthz"])
