@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Float, delete, func, literal, select
 
 from service.storage.deliveries import BY_DUE, CLOCK_TOLERANCE, RECEIVER, change_events
+from service.storage.events import BY_STATE
 from service.storage.models import Event
 from service.storage.moments import MICROSECONDS, microseconds_between, utcnow
 from service.storage.outbox import EventState, writes_events
@@ -38,22 +39,29 @@ _FIGURES = with_state(
 )
 
 
-def bring_back_from_before_a_jump(connection: Connection, limit: int) -> int:
-    """Make at most `limit` events due that wait since a moment which is still to come.
+def bring_back_from_before_a_jump(connection: Connection, after: int, limit: int) -> int | None:
+    """Make events due that wait since a moment which is still to come.
 
-    The clock was set back since then, so nobody knows when they are due. It reads all that wait.
-    Needs a transaction.
+    The clock was set back since then, so nobody knows when they are due. It looks at the next
+    `limit` events that wait, from the event `after` on: all of them would take too long where a
+    receiver has been away for days. Needs a transaction.
 
     Returns:
-        How many there were.
+        The last one looked at; None when it was the last of all.
     """
     ahead = Event.updated_at > utcnow(literal(CLOCK_TOLERANCE, Float))
-    found = connection.execute(select(Event.id).where(_waiting, ahead).limit(limit)).scalars().all()
-    if found:
+    rows = connection.execute(
+        select(Event.id, ahead.label("ahead"))
+        .with_hint(Event, BY_STATE, "mysql")
+        .where(_waiting, Event.id > after)
+        .order_by(Event.id)
+        .limit(limit)
+    ).all()
+    if found := [row.id for row in rows if row.ahead]:
         values = {"due_at": utcnow(), "updated_at": utcnow()}
         # One that was delivered meanwhile is due to be forgotten, and not now.
         change_events(connection, found, values, _waiting)
-    return len(found)
+    return rows[-1].id if len(rows) == limit else None
 
 
 def find_forgotten(connection: Connection, limit: int) -> Sequence[int]:

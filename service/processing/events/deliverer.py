@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 # Seconds until a failed turn is tried again, at first and at last.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
-# Events that are changed in one transaction.
-BATCH = 100
+# Events that are looked at in one turn after the clock has jumped.
+BATCH = 1000
 # Seconds that a stop waits for the connections to be closed.
 CLOSE_SECONDS = 1.0
 
@@ -54,8 +54,10 @@ class Deliverer:
         self._ended: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         # Ends that are not recorded yet: the database was away.
         self._unrecorded: list[Delivery] = []
-        # A start may follow a jump of the clock that no process has seen.
-        self._jumps_seen = -1
+        self._jumps_seen = clock.jumps
+        # The last event that was looked at after a jump; None when all were. A start may follow a
+        # jump that no process has seen.
+        self._followed: int | None = 0
         self._woken = threading.Event()
         self._woken.set()
         self._stop_at: float | None = None
@@ -99,8 +101,7 @@ class Deliverer:
         self._record()
         if self._stop_at is not None or len(self._under_way) >= self._most:
             return
-        if self._clock.jumps != self._jumps_seen:
-            self._follow_the_clock()
+        self._follow_the_clock()
         seen = self._database.statement(dao.look_at_events)
         if not seen.due:
             return
@@ -160,12 +161,17 @@ class Deliverer:
         )
 
     def _follow_the_clock(self) -> None:
-        jumps, found = self._clock.jumps, BATCH
-        while found == BATCH:
-            found = self._database.transaction(
-                lambda connection: bring_back_from_before_a_jump(connection, BATCH)
-            )
-        self._jumps_seen = jumps
+        """Look at the next of the events that may wait since before a jump."""
+        if self._clock.jumps != self._jumps_seen:
+            self._jumps_seen, self._followed = self._clock.jumps, 0
+        after = self._followed
+        if after is None:
+            return
+        self._followed = self._database.transaction(
+            lambda connection: bring_back_from_before_a_jump(connection, after, BATCH)
+        )
+        if self._followed is not None:
+            self._woken.set()
 
     def _end(self) -> None:
         """Give back what this process does not deliver to the end."""

@@ -199,6 +199,19 @@ def test_all_that_wait_since_before_the_clock_was_set_back_are_delivered(
             wait_delivered(store, 25)
 
 
+def test_all_that_wait_since_before_the_clock_was_set_back_are_delivered(
+    url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "BATCH", 10)
+    end_orders(store, range(1, 26))
+    later = {"due_at": utcnow(3600.0), "updated_at": utcnow(3600.0)}
+    store.run(lambda its: its.execute(update(Event).values(**later)))
+    with Receiver() as receiver:
+        address = receiver.events["EVENTS_URL"]
+        with processing(url, lambda _task: None, events_url=address, events_secret="secret"):
+            wait_delivered(store, 25)
+
+
 def test_old_ones_are_forgotten_in_batches(url: str, store: Store) -> None:
     end_orders(store, range(1, 251))
     store.run(

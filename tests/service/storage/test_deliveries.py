@@ -31,7 +31,7 @@ from service.storage.results import Absence, Verdict
 from tests.support.databases import ONLY_MYSQL
 from tests.support.inspection import Store, open_store
 from tests.support.mysql_server import MySQLServer
-from tests.support.plans import MySQLPlans
+from tests.support.plans import MySQLPlans, Work
 from tests.support.statements import statements
 from tests.support.states import pass_time_for_events
 from tests.support.stored_events import end_orders, states_of_events, stored_events
@@ -85,9 +85,10 @@ def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(store: Store
     end_orders(store, [1])
     take(store)
     pass_time_for_events(store, -3600)
-    assert store.run(lambda its: bring_back_from_before_a_jump(its, 10)) == 0
+    assert store.run(lambda its: bring_back_from_before_a_jump(its, 0, 10)) is None
+    assert take(store, runner="b") == []
     store.run(lambda its: its.execute(update(Event).values(updated_at=utcnow(3600.0))))
-    assert store.run(lambda its: bring_back_from_before_a_jump(its, 10)) == 1
+    assert store.run(lambda its: bring_back_from_before_a_jump(its, 0, 10)) is None
     assert [event.order_id for event in take(store, runner="b")] == [1]
 
 
@@ -105,7 +106,7 @@ def test_one_that_is_delivered_while_the_clock_is_followed_is_not_forgotten(
                 record(other, *delivered(taken))
 
         listen(store.database.engine, "before_cursor_execute", deliver)
-        store.run(lambda its: bring_back_from_before_a_jump(its, 10))
+        store.run(lambda its: bring_back_from_before_a_jump(its, 0, 10))
         remove(store.database.engine, "before_cursor_execute", deliver)
     assert states_of_events(store) == {"Delivered": 1}
     assert store.run(lambda its: find_forgotten(its, 10)) == []
@@ -336,3 +337,29 @@ def test_each_statement_goes_by_its_index(store: Store, mysql_server: MySQLServe
             assert cost < STORED / 50, f"{name} reads {cost} rows"
             assert "a scan" not in found, name
             assert "a sort" not in found, name
+
+
+@ONLY_MYSQL
+def test_a_turn_reads_no_more_however_many_wait(store: Store) -> None:
+    end_orders(store, range(1, 2001))
+    work: dict[str, Work] = {
+        "look": look_at_events,
+        "take": lambda its: take_events(its, "a", 20),
+        "follow": lambda its: bring_back_from_before_a_jump(its, 0, 20),
+    }
+    with store.database.connect() as connection:
+        # As with a table that is larger than the memory: read ahead wherever that is possible.
+        connection.exec_driver_sql("SET SESSION optimizer_switch = 'mrr_cost_based=off'")
+
+        def rows_read() -> int:
+            found = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read_next'")
+            return int(found.one()[1])
+
+        for name, one in work.items():
+            connection.exec_driver_sql("BEGIN")
+            before = rows_read()
+            one(connection)
+            read = rows_read() - before
+            connection.exec_driver_sql("ROLLBACK")
+            assert read < 200, f"{name} reads {read} rows"
+        connection.invalidate()
