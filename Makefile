@@ -26,7 +26,7 @@ ifdef ARGS
 else ifdef CI
 	@tests/gate.sh
 else
-	@$(BIN)/pytest --set=fast
+	@$(BIN)/pytest --set=fast -n 2 --dist loadfile
 endif
 
 extended: $(VENV)/.dev ## Run the tests beyond the gate: more on fresh hosts, and the lab's.

@@ -9,9 +9,11 @@ tests() { # NAME BUDGET FOLDER... [OPTION...]
   shift 2
   stage "$name" "$budget" .venv/bin/pytest --set=gate "$@"
 }
-tests unit 90 tests/unit tests/bench
-tests playbooks 150 tests/playbooks
-tests service 480 tests/service
+# These leave a processor waiting most of the time, so two of them at once. A file stays together.
+two=(-n 2 --dist loadfile)
+tests unit 90 tests/unit tests/bench "${two[@]}"
+tests playbooks 150 tests/playbooks "${two[@]}"
+tests service 480 tests/service "${two[@]}"
 tests browser 150 tests/browser
 tests programs 300 tests/programs
 # On a stack that is down each further test waits out its time; so on a host.

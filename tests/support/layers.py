@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 BROWSER = "chromium"
 COMMANDS = {"slow": "CI=true make test", "extended": "make extended"}
 SETS = ("fast", "gate", "extended")
+LEFT_OUT = "left_out"
 _left_out = pytest.StashKey[Counter[str]]()
 
 
@@ -110,8 +112,17 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"NOT RUN: {number} tests of {text}", yellow=True)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process of several (pytest-xdist) has left out: each leaves out the same."""
+    left_out = getattr(node, "workeroutput", {}).get(LEFT_OUT, {})
+    node.config.stash[_left_out] = Counter(left_out)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A skipped test is a test left out, which CI does not accept."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[LEFT_OUT] = dict(session.config.stash.get(_left_out, {}))
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and exitstatus == 0 and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
