@@ -177,7 +177,10 @@ class Deliverer:
         """Give back what this process does not deliver to the end."""
         try:
             self._record()
-            left = [Delivery(event, Verdict.GIVE_BACK) for event in self._under_way.values()]
+            # One of them may be a try, which another process may make now.
+            left = [
+                Delivery(event, Verdict.GIVE_BACK, probe=True) for event in self._under_way.values()
+            ]
             if left:
                 self._database.transaction(
                     lambda connection: dao.record_deliveries(connection, left, self._runner)

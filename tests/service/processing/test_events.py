@@ -14,6 +14,7 @@ from sqlalchemy import update
 from service.processing.events import deliverer
 from service.processing.events.loading import MOST_AT_ONCE
 from service.storage import processing_state
+from service.storage.deliveries import LEASE_SECONDS
 from service.storage.models import Event, ProcessingState
 from service.storage.moments import utcnow
 from service.storage.processing_state import SharedState, read_state
@@ -170,6 +171,23 @@ def test_slow_calls_go_on_side_by_side_and_a_stop_waits_for_them(
     assert {event.runner for event in stored_events(store)} == {None}
 
 
+def test_who_stops_while_it_tries_a_receiver_leaves_that_to_others(url: str, store: Store) -> None:
+    end_orders(store, [1])
+    with Receiver() as receiver:
+        receiver.status = 503
+        address = receiver.events["EVENTS_URL"]
+        with processing(
+            url, lambda _task: None, events_url=address, events_secret="secret"
+        ) as processor:
+            wait_until(lambda: receiver.calls, SECONDS, "the first call")
+            receiver.seconds = 5.0
+            wait_until(lambda: len(receiver.calls) == 2, SECONDS, "a try")
+            processor.stop(0.5)
+        receiver.status, receiver.seconds = 200, 0.0
+        with processing(url, lambda _task: None, events_url=address, events_secret="secret"):
+            wait_delivered(store, 1, LEASE_SECONDS / 2)
+
+
 def test_the_end_of_an_order_wakes_the_deliverer(
     url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,19 +202,6 @@ def test_the_end_of_an_order_wakes_the_deliverer(
                 processor.wake()
                 wait_delivered(store, order_id)
         assert receiver.answered(200) == {1: 1, 2: 1}
-
-
-def test_all_that_wait_since_before_the_clock_was_set_back_are_delivered(
-    url: str, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deliverer, "BATCH", 10)
-    end_orders(store, range(1, 26))
-    later = {"due_at": utcnow(3600.0), "updated_at": utcnow(3600.0)}
-    store.run(lambda its: its.execute(update(Event).values(later)))
-    with Receiver() as receiver:
-        address = receiver.events["EVENTS_URL"]
-        with processing(url, lambda _task: None, events_url=address, events_secret="secret"):
-            wait_delivered(store, 25)
 
 
 def test_all_that_wait_since_before_the_clock_was_set_back_are_delivered(
