@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from flask import Flask, current_app
+from flask import Flask, current_app, g, has_request_context
 from prometheus_client import Gauge
 from sqlalchemy import Connection
 
@@ -17,7 +18,7 @@ from service.config import Settings
 from service.processing.handlers.loading import load_handler
 from service.processing.processor import Processor
 from service.processing.watchdog import PATIENCE, Watchdog
-from service.storage.database import Database
+from service.storage.database import LATEST_STATEMENT, Database, in_time, refuse_after
 from service.storage.places import Places
 from service.telemetry import metrics
 from service.telemetry.sampler import start_sampler
@@ -52,19 +53,24 @@ class Runtime:
         """Run `work`, which executes one statement for a request, and return what it returned.
 
         Raises:
-            Overloaded: too many requests wait for the database.
+            Overloaded: too many requests wait for the database, or it is too slow for this one.
         """
         with self.places.take():
+            refuse_after(_first_use(), LATEST_STATEMENT)
             return self.database.statement(work)
+
+    def read_several(self, work: Callable[[Connection], T]) -> T:
+        """Do what `read` does, for work that executes several statements."""
+        return self.read(in_time(work, _first_use()))
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` for a request, in one transaction, and return what it returned.
 
         Raises:
-            Overloaded: too many requests wait for the database.
+            Overloaded: too many requests wait for the database, or it is too slow for this one.
         """
         with self.places.take():
-            return self.database.transaction(work)
+            return self.database.transaction(in_time(work, _first_use()))
 
     def start_processor(self, on_broken: Callable[[], None]) -> None:
         """Start processing in this process, unless the settings turn it off.
@@ -109,6 +115,12 @@ class Runtime:
         """Let the processor of this process, if there is one, look for new orders at once."""
         if self.processor is not None:
             self.processor.wake()
+
+
+def _first_use() -> float:
+    """Return when the request at hand began to use the database, by `time.monotonic`."""
+    now = time.monotonic()
+    return float(g.setdefault("database_since", now)) if has_request_context() else now
 
 
 def runtime(app: Flask | None = None) -> Runtime:

@@ -35,7 +35,7 @@ class Count:
 def ask_bulk() -> Response:
     """Show what will happen, and ask."""
     action, chosen, new = _read(request.args)
-    examples = runtime().read(lambda its: browsing.find_orders(its, chosen.search)).orders
+    examples = runtime().read_several(lambda its: browsing.find_orders(its, chosen.search)).orders
     return page(
         "bulk.html",
         action=action,
@@ -59,15 +59,14 @@ def begin_bulk() -> AnyResponse:
 
 def count(new: NewOperation) -> Count:
     """Count what an operation would change, in a bounded number of steps."""
-    read = runtime().read
-    end = read(operations.newest_row)
+    end = runtime().read(operations.newest_row)
     total, after = 0, 0
 
     def step(connection: Connection) -> tuple[int, int]:
         return operations.count_matching(connection, new, after, end, STEP)
 
     for _ in range(MOST_LOOKED_AT // STEP):
-        found, after = read(step)
+        found, after = runtime().read_several(step)
         total += found
         if not after:
             return Count(total, at_least=False)

@@ -33,7 +33,7 @@ def list_orders() -> Response:
     before, after = (read_number(request.args, name) for name in ("before", "after"))
     if before is not None and after is not None:
         raise ApiError(400, "Expected one of before and after, not both.")
-    found = runtime().read(
+    found = runtime().read_several(
         lambda its: browsing.find_orders(its, chosen.search, before=before, after=after)
     )
     return page(

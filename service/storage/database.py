@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, QueuePool, exc
+from sqlalchemy import Connection, Engine, QueuePool, event, exc
 
 from service.storage.failures import (
     DEADLOCK,
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 RETRYABLE = {DEADLOCK: ("deadlock", 5), LOCK_WAIT: ("lock_wait_timeout", 1)}
 # Seconds from a use's beginning after which nothing more of it is begun.
 LATEST_RETRY = 2.5
+# The same for a single statement of a request: it may take five more, and ten are promised.
+LATEST_STATEMENT = 4.5
+ENDS = frozenset({"COMMIT", "ROLLBACK"})
 
 
 class Database:
@@ -117,16 +120,35 @@ class Database:
         return result
 
 
-def refuse_after(started: float) -> None:
+def in_time(work: Callable[[Connection], T], started: float) -> Callable[[Connection], T]:
+    """Return `work` that begins no statement later than `LATEST_STATEMENT` after `started`, by
+    `time.monotonic`: each is bounded by itself, and many are not.
+
+    Raises:
+        Overloaded: it would have to.
+    """
+
+    def check(_connection: Connection, _cursor: Any, statement: str, *_others: Any) -> None:
+        if statement not in ENDS:
+            refuse_after(started, LATEST_STATEMENT)
+
+    def watched(connection: Connection) -> T:
+        event.listen(connection, "before_cursor_execute", check)
+        return work(connection)
+
+    return watched
+
+
+def refuse_after(started: float, seconds: float = LATEST_RETRY) -> None:
     """Refuse to begin another statement for a use of the database that has taken long already.
 
     `started` is its beginning, by `time.monotonic`.
 
     Raises:
-        Overloaded: that is longer than `LATEST_RETRY` ago.
+        Overloaded: that is longer ago than so many seconds.
     """
-    if time.monotonic() - started > LATEST_RETRY:
-        raise Overloaded("no time is left to try again")
+    if time.monotonic() - started > seconds:
+        raise Overloaded("no time is left for another statement")
 
 
 def _roll_back(connection: Connection) -> None:

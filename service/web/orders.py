@@ -86,7 +86,7 @@ def list_orders() -> ResponseReturnValue:
     limit = query.pop("limit")
     before = query.pop("before", None)
     wanted = Wanted(**query)
-    page = runtime().read(lambda its: list_page(its, wanted, limit=limit, before=before))
+    page = runtime().read_several(lambda its: list_page(its, wanted, limit=limit, before=before))
     following = None if page.before is None else encode_cursor(page.before)
     return {"orders": _full_order.dump(page.rows, many=True), "next": following}
 
