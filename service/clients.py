@@ -24,7 +24,7 @@ ALL_SCOPES = frozenset(Scope)
 # Seconds between two reads of the table, which is how long a revocation may take.
 REFRESH_SECONDS = 5.0
 # For credentials that are not right the table is read at once, but not more often than this. Who
-# brings some meanwhile waits for that read, so long at most.
+# brings some during a read waits for it, so long at most.
 EARLIEST_SECONDS, PATIENCE = 1.0, 0.5
 # Spellings of right credentials that are remembered.
 MOST_REMEMBERED = 1000
@@ -83,8 +83,8 @@ class Clients:
         self._owner = Credentials(settings.auth_username, ALL_SCOPES, hashes)
         self._table = _Table.of([self._owner])
         self._reading = threading.Lock()
-        # When the last read began and ended, by `time.monotonic`.
-        self._began_at = self._ended_at = -math.inf
+        # When the last read began and ended, and the last early one, by `time.monotonic`.
+        self._began_at = self._ended_at = self._early_at = -math.inf
         self._failing = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -128,14 +128,18 @@ class Clients:
 
     def _read_early(self) -> bool:
         asked = time.monotonic()
-        rest = REFRESH_SECONDS if self._failing else EARLIEST_SECONDS
-        if asked - self._ended_at < rest:
+        # A regular read may have been just before a client was made, and does not count.
+        last, rest = self._early_at, EARLIEST_SECONDS
+        if self._failing:
+            last, rest = self._ended_at, REFRESH_SECONDS
+        if asked - last < rest:
             return False
         if not self._reading.acquire(timeout=PATIENCE):
             return False
         try:
             if self._began_at < asked:
                 self._read()
+                self._early_at = self._ended_at
         finally:
             self._reading.release()
         return True

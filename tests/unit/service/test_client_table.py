@@ -83,6 +83,14 @@ def test_a_new_client_is_known_at_once(clients: Clients, table: Table) -> None:
     assert table.reads == 1
 
 
+def test_a_client_is_known_at_once_that_was_made_right_after_a_read(
+    clients: Clients, table: Table
+) -> None:
+    clients.refresh()
+    table.rows = [client("shop")]
+    assert names(clients) == "shop"
+
+
 def test_no_request_of_a_known_client_reads_it(clients: Clients, table: Table) -> None:
     table.rows = [client("shop")]
     clients.refresh()
@@ -191,7 +199,7 @@ def test_secrets_are_compared_the_same_for_unknown_names(
     clients: Clients, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table.rows = [client("shop")]
-    clients.refresh()
+    assert names(clients, "guess") is None  # which has it read, and no later guess has
     compared: list[tuple[bytes, bytes]] = []
     real: Callable[[bytes, bytes], bool] = hmac.compare_digest
 
