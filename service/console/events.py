@@ -59,7 +59,9 @@ def resend_events() -> AnyResponse:
 
     def work(connection: Connection) -> int:
         changed = dao.resend(connection, ids)
-        audit.record(connection, who, audit.Act.EVENT_RESEND, ", ".join(map(str, ids)))
+        if changed:
+            subject = ", ".join(map(str, ids))
+            audit.record(connection, who, audit.Act.EVENT_RESEND, subject, f"{changed} events")
         return changed
 
     changed = runtime().write(work)

@@ -134,6 +134,9 @@ def test_events_are_sent_again(client: FlaskClient, store: Store) -> None:
     assert "No event was selected" in text_of(
         client.post("/console/events/resend", headers=OWN_PAGE), 404
     )
+    # Nothing is recorded where nothing was done.
+    assert "changed=0" in act(client, "/events/resend", event_id=2**63 - 1)
+    assert store.run(lambda its: audit.list_entries(its, limit=1))[0] == found
 
 
 @ONLY_SQLITE
