@@ -140,7 +140,7 @@ def _parsed(text: str | None) -> datetime | None:
 
 def _error(text: str | None) -> str | None:
     # A browser's form sends its lines as CR LF.
-    text = text and text.replace("\r\n", "\n")
+    text = text and text.replace("\r\n", "\n").replace("\r", "\n")
     if text is not None and len(text) > LONGEST_ERROR_PART:
         raise ApiError(400, f"error: expected at most {LONGEST_ERROR_PART} characters.")
     return text

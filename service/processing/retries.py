@@ -76,10 +76,14 @@ def retry_delay(seconds: float) -> float:
 
 
 def describe(error: BaseException) -> str:
-    """Return the error's type and message, as text that every database can store."""
+    """Return the error's type and message, as text that every database can store.
+
+    Its lines end with a line feed, as in a filter: what a browser's form sends has no other ends.
+    """
     try:
         message = str(error)
     except Exception:  # noqa: BLE001 - a handler's exception may break even in __str__
         message = "(its message could not be read)"
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return text.encode("utf-8", "replace").decode().replace("\x00", "?")
+    text = text.encode("utf-8", "replace").decode().replace("\x00", "?")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -135,6 +135,7 @@ class NoText(Exception):
         (ValueError("é€😀"), "ValueError: é€😀"),
         (ValueError("a\x00b"), "ValueError: a?b"),
         (ValueError("a\ud800b"), "ValueError: a?b"),
+        (ValueError("a\r\nb\rc\nd"), "ValueError: a\nb\nc\nd"),
         (SystemExit(3), "SystemExit: 3"),
     ],
 )
