@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import text, update
+from sqlalchemy import update
 from sqlalchemy.event import listen, remove
 
 from service.storage.deliveries import (
@@ -30,9 +30,6 @@ from service.storage.receiver import become_prober
 from service.storage.results import Absence, Verdict
 from tests.support.databases import ONLY_MYSQL
 from tests.support.inspection import Store, open_store
-from tests.support.mysql_server import MySQLServer
-from tests.support.plans import MySQLPlans, Work
-from tests.support.statements import statements
 from tests.support.states import pass_time_for_events
 from tests.support.stored_events import end_orders, states_of_events, stored_events
 
@@ -287,79 +284,3 @@ def test_figures(store: Store) -> None:
     later = store.run(read_figures)
     assert later is not None
     assert later.oldest_due_seconds == 0
-
-
-STORED = 20_000
-FILL = """
-INSERT INTO events (message_id, type, order_id, user_id, order_attempts, state, due_at, created_at,
-                    updated_at, delivered_at)
-WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :stored)
-SELECT CONCAT('msg_', n), 'order.completed', n, 1, 1,
-       CASE WHEN n <= 20 THEN 'Failed' WHEN n % 1000 = 0 THEN 'Waiting' ELSE 'Delivered' END,
-       CASE WHEN n > 20 THEN UTC_TIMESTAMP(6) + INTERVAL (n % 1000) DAY END,
-       UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)
-FROM numbers
-"""
-
-
-@ONLY_MYSQL
-def test_each_statement_goes_by_its_index(store: Store, mysql_server: MySQLServer) -> None:
-    plans = MySQLPlans(mysql_server)
-
-    def fill(connection: Any) -> None:
-        connection.execute(text("SET SESSION cte_max_recursion_depth = 1000000"))
-        connection.execute(text(FILL), {"stored": STORED})
-
-    end_orders(store, range(1, 4))
-    store.run(fill)
-    store.run(lambda its: its.execute(text("ANALYZE TABLE events")))
-    [held, *_] = take(store, 1)
-    work = {
-        "look": look_at_events,
-        "take": lambda its: take_events(its, "a", 20),
-        "record": lambda its: record_deliveries(its, delivered([held]), "a"),
-        "resend": lambda its: resend(its, [held.id]),
-        "forget": lambda its: find_forgotten(its, 20),
-        "delete": lambda its: delete_delivered(its, [held.id]),
-        "figures": read_figures,
-        "failed": lambda its: list_events(its, limit=20, state="Failed"),
-        "waiting": lambda its: list_events(its, limit=20, state="Waiting"),
-        "of an order": lambda its: list_events(its, limit=20, order_id=7),
-        "newest": lambda its: list_events(its, limit=20),
-    }
-    with store.database.connect() as connection:
-        for name, one in work.items():
-            connection.exec_driver_sql("BEGIN")
-            with statements(store.database.engine) as sent:
-                cost = plans.cost(connection, one)
-            found = set[str]().union(*(plans.indexes(connection, each) for each in sent))
-            connection.exec_driver_sql("ROLLBACK")
-            assert cost < STORED / 50, f"{name} reads {cost} rows"
-            assert "a scan" not in found, name
-            assert "a sort" not in found, name
-
-
-@ONLY_MYSQL
-def test_a_turn_reads_no_more_however_many_wait(store: Store) -> None:
-    end_orders(store, range(1, 2001))
-    work: dict[str, Work] = {
-        "look": look_at_events,
-        "take": lambda its: take_events(its, "a", 20),
-        "follow": lambda its: bring_back_from_before_a_jump(its, 0, 20),
-    }
-    with store.database.connect() as connection:
-        # As with a table that is larger than the memory: read ahead wherever that is possible.
-        connection.exec_driver_sql("SET SESSION optimizer_switch = 'mrr_cost_based=off'")
-
-        def rows_read() -> int:
-            found = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read_next'")
-            return int(found.one()[1])
-
-        for name, one in work.items():
-            connection.exec_driver_sql("BEGIN")
-            before = rows_read()
-            one(connection)
-            read = rows_read() - before
-            connection.exec_driver_sql("ROLLBACK")
-            assert read < 200, f"{name} reads {read} rows"
-        connection.invalidate()
