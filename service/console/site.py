@@ -18,10 +18,11 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.console import text
-from service.console.origin import check_origin
 from service.console.static import ASSETS, find_asset
 from service.web.auth import Caller, Scope, needs
 from service.web.body import read_whole
+from service.web.errors import ApiError
+from service.web.origin import is_own_page
 
 # Seconds between two looks of a page that refreshes itself.
 REFRESH_SECONDS = 5
@@ -45,7 +46,8 @@ blueprint = Blueprint("console", __name__, url_prefix="/console", template_folde
 @blueprint.before_request
 def _guard() -> None:
     if request.method not in ("GET", "HEAD"):
-        check_origin()
+        if not is_own_page():
+            raise ApiError(403, "Only pages of this console may do that.")
         # Werkzeug would take the beginning of a form for all of it: a filter would lack its end.
         request.environ["wsgi.input"] = BytesIO(read_whole(LARGEST_FORM))
 

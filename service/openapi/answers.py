@@ -69,6 +69,7 @@ TEXTS: dict[str, object] = {
     ),
     "unauthorized": "Unauthorized access. Invalid credentials.",
     "insufficient_scope": "This needs the scope operate.",
+    "foreign_site": "A page of another site must not do that.",
     "not_found": "Not Found",
     "order_not_found": "Order not found",
     "operation_not_found": "Operation not found",

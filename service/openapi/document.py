@@ -91,7 +91,10 @@ def _operation(spec: APISpec, app: Flask, rule: Rule, path: str) -> dict[str, An
     details = DETAILS[rule.endpoint]
     view = app.view_functions[rule.endpoint]
     public = path in PUBLIC_PATHS
+    changes = not public and "GET" not in (rule.methods or ())
     common = () if public else ("unauthorized", "insufficient_scope")
+    if changes:
+        common = (*common, "foreign_site")
     operation: dict[str, Any] = {
         "tags": [details.tag],
         "operationId": rule.endpoint.partition(".")[2],

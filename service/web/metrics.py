@@ -18,12 +18,12 @@ from service.web.auth import Scope, needs
 from service.web.exposition import Figures, render
 from service.web.negotiation import prefers
 from service.web.schemas import StatisticsSchema
-from service.web.strictness import refuse_parameters
+from service.web.strictness import protect
 
 log = logging.getLogger(__name__)
 
 blueprint = Blueprint("metrics", __name__)
-refuse_parameters(blueprint)
+protect(blueprint)
 
 _statistics = StatisticsSchema()
 _EXPOSITION = ("text/plain", "text/*", "application/openmetrics-text")

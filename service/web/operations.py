@@ -14,10 +14,10 @@ from service.web.errors import ApiError
 from service.web.fields import LARGEST_ID, encode_cursor, parse_integer
 from service.web.processing_schemas import NewOperationSchema, OperationSchema
 from service.web.schemas import PageQuerySchema
-from service.web.strictness import reads_query, refuse_parameters
+from service.web.strictness import reads_query, protect
 
 blueprint = Blueprint("operations", __name__)
-refuse_parameters(blueprint)
+protect(blueprint)
 
 _new_operation = NewOperationSchema()
 _operation = OperationSchema()

@@ -21,10 +21,10 @@ from service.web.errors import ApiError
 from service.web.fields import LARGEST_ID, encode_cursor, parse_integer
 from service.web.processing_schemas import AttemptSchema
 from service.web.schemas import FullOrderSchema, ListQuerySchema, NewOrderSchema, ViewQuerySchema
-from service.web.strictness import reads_query, refuse_parameters
+from service.web.strictness import reads_query, protect
 
 blueprint = Blueprint("orders", __name__)
-refuse_parameters(blueprint)
+protect(blueprint)
 
 _new_order = NewOrderSchema()
 _full_order = FullOrderSchema()

@@ -26,6 +26,7 @@ PROBLEMS = {
         Problem("invalid_idempotency_key", 400, "The Idempotency-Key is not valid."),
         Problem("unauthorized", 401, "There are no credentials, or they are wrong."),
         Problem("insufficient_scope", 403, "The credentials lack the scope for this."),
+        Problem("foreign_site", 403, "A page of another site has sent this."),
         Problem("not_found", 404, "There is nothing at this address."),
         Problem("order_not_found", 404, "There is no such order."),
         Problem("operation_not_found", 404, "There is no such operation."),

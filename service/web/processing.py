@@ -10,10 +10,10 @@ from service.storage import processing_state
 from service.web.auth import Scope, caller, needs
 from service.web.body import json_object
 from service.web.processing_schemas import PauseSchema, ProcessingSchema
-from service.web.strictness import refuse_parameters
+from service.web.strictness import protect
 
 blueprint = Blueprint("processing", __name__)
-refuse_parameters(blueprint)
+protect(blueprint)
 
 _pause = PauseSchema()
 _processing = ProcessingSchema()

@@ -9,6 +9,7 @@ from flask import Blueprint, Flask, current_app, request
 from werkzeug.exceptions import NotFound
 
 from service.web.errors import ApiError
+from service.web.origin import is_foreign_page
 from service.web.schemas import QuerySchema
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -22,8 +23,10 @@ def init_app(app: Flask) -> None:
     app.before_request(_check_host)
 
 
-def refuse_parameters(blueprint: Blueprint) -> None:
-    """Have views of the blueprint refuse any query string, unless they `read_query`."""
+def protect(blueprint: Blueprint) -> None:
+    """Have views of the blueprint refuse what another site's page has sent, and any query string,
+    unless they `read_query`."""
+    blueprint.before_request(_check_site)
     blueprint.before_request(_check_query)
 
 
@@ -43,6 +46,12 @@ def _check_host() -> None:
     # RFC 9112, section 3.2.
     if "HTTP_HOST" not in request.environ and request.environ["SERVER_PROTOCOL"] == "HTTP/1.1":
         raise ApiError(400, "There is no Host header; HTTP/1.1 requires one.")
+
+
+def _check_site() -> None:
+    # A browser adds the credentials that it knows, whichever page asks.
+    if request.method != "GET" and is_foreign_page():
+        raise ApiError(403, "A page of another site must not do that.", code="foreign_site")
 
 
 def _check_query() -> None:

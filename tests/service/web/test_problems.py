@@ -52,6 +52,9 @@ ASK: dict[str, Ask] = {
     "body_too_large": lambda its, h: post(
         its, h, data=b" " * 1_048_577, content_type="application/json"
     ),
+    "foreign_site": lambda its, h: its.post(
+        "/processing/resume", headers=h | {"Sec-Fetch-Site": "cross-site"}
+    ),
     "unsupported_media_type": lambda its, h: post(its, h, data="{}", content_type="text/plain"),
     "unsupported_content_coding": lambda its, h: post(
         its, h | {"Content-Encoding": "gzip"}, json=order_body(7)
