@@ -14,7 +14,7 @@ from service.web.errors import ApiError
 from service.web.fields import LARGEST_ID, encode_cursor, parse_integer
 from service.web.processing_schemas import NewOperationSchema, OperationSchema
 from service.web.schemas import PageQuerySchema
-from service.web.strictness import reads_query, protect
+from service.web.strictness import protect, reads_query
 
 blueprint = Blueprint("operations", __name__)
 protect(blueprint)

@@ -21,7 +21,7 @@ from service.web.errors import ApiError
 from service.web.fields import LARGEST_ID, encode_cursor, parse_integer
 from service.web.processing_schemas import AttemptSchema
 from service.web.schemas import FullOrderSchema, ListQuerySchema, NewOrderSchema, ViewQuerySchema
-from service.web.strictness import reads_query, protect
+from service.web.strictness import protect, reads_query
 
 blueprint = Blueprint("orders", __name__)
 protect(blueprint)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flask.testing import FlaskClient
 
 from tests.support.answers import error_of, json_of
 from tests.support.databases import order_body
 
-PAUSE = {"json": {"reason": "moved"}}
-PATHS = {
+PAUSE: dict[str, Any] = {"json": {"reason": "moved"}}
+PATHS: dict[str, dict[str, Any]] = {
     "/processing/pause": PAUSE,
     "/processing/resume": {},
     "/orders": {"json": order_body(1)},
@@ -24,7 +26,7 @@ FOREIGN = (
     {"Origin": "null"},
     {"Origin": "http://[evil"},
 )
-OWN = (
+OWN: tuple[dict[str, str], ...] = (
     {},
     {"Sec-Fetch-Site": "same-origin"},
     {"Sec-Fetch-Site": "none"},
