@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from flask import Flask, current_app, g, has_request_context
+from flask import Flask, current_app, has_request_context, request
 from prometheus_client import Gauge
 from sqlalchemy import Connection
 
@@ -28,6 +28,7 @@ T = TypeVar("T")
 # A server that waits GRACEFUL_TIMEOUT_SECONDS and then kills must find the processor done.
 STOP_SHARE = 0.8
 EXTENSION = "order_service"
+DATABASE_SINCE = "order_service.database_since"
 
 
 @dataclass(slots=True)
@@ -120,7 +121,8 @@ class Runtime:
 def _first_use() -> float:
     """Return when the request at hand began to use the database, by `time.monotonic`."""
     now = time.monotonic()
-    return float(g.setdefault("database_since", now)) if has_request_context() else now
+    # Not in `g`, which requests within one application context have in common.
+    return float(request.environ.setdefault(DATABASE_SINCE, now)) if has_request_context() else now
 
 
 def runtime(app: Flask | None = None) -> Runtime:
