@@ -128,7 +128,11 @@ def test_a_migration_that_fails_halfway_leaves_the_old_release(broken: Deploymen
 @pytest.mark.parametrize(
     ("breakage", "message"),
     [
-        ({"breakage": 'CMD ["sleep", "300"]'}, "did not get ready within 16 s"),
+        (
+            # Compose names the command, so this takes its place whatever that is.
+            {"breakage": 'ENTRYPOINT ["sh", "-c", "sleep 300"]'},
+            "did not get ready within 16 s",
+        ),
         ({"headers": "add_header Sense;"}, 'invalid number of arguments in "add_header"'),
     ],
     ids=["never ready", "nginx refuses it"],
