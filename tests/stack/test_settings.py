@@ -206,7 +206,7 @@ def test_a_brought_certificate_that_is_trusted_is_served_with_hsts(stack: Stack)
     stack.compose("kill", "--signal", "HUP", "nginx")
 
     def strict() -> Mapping[str, str] | None:
-        # A reload takes a moment, in which old processes answer, too; each look is a new connection.
+        # For a moment old processes answer, too; each look is a new connection.
         try:
             headers = StackClient(stack.https_port, roots, stack.host).get("/orders").headers
         except urllib3.exceptions.SSLError:
