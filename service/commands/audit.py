@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from service.commands.output import as_json, explain_failures, print_json, print_table
+from service.commands.output import as_json, explain_failures, print_page
 from service.runtime import runtime
 from service.storage import audit
 from service.storage.moments import format_moment
@@ -25,10 +25,5 @@ def list_entries(limit: int, after: int | None, as_json: bool) -> None:
     found = runtime().database.statement(
         lambda connection: audit.list_entries(connection, limit=limit + 1, before=after)
     )
-    rows = [(row.id, format_moment(row.at), *row[2:]) for row in found[:limit]]
-    if as_json:
-        print_json([dict(zip(COLUMNS, row, strict=True)) for row in rows])
-    else:
-        print_table(COLUMNS, rows)
-    if len(found) > limit:
-        click.echo(f"There are more: --after {rows[-1][0]}", err=True)
+    rows = [(row.id, format_moment(row.at), *row[2:]) for row in found]
+    print_page(COLUMNS, rows, limit, as_json=as_json)

@@ -15,9 +15,10 @@ from service.commands.output import (
     MOMENT,
     as_json,
     explain_failures,
+    is_wanted,
     operator,
     print_json,
-    print_table,
+    print_page,
 )
 from service.runtime import runtime
 from service.storage import audit
@@ -53,13 +54,8 @@ def list_events(
             connection, limit=limit + 1, state=state, order_id=order_id, before=after
         )
     )
-    rows = [[_shown(getattr(row, column)) for column in COLUMNS] for row in found[:limit]]
-    if as_json:
-        print_json([dict(zip(COLUMNS, row, strict=True)) for row in rows])
-    else:
-        print_table(COLUMNS, rows)
-    if len(found) > limit:
-        click.echo(f"There are more: --after {rows[-1][0]}", err=True)
+    rows = [[_shown(getattr(row, column)) for column in COLUMNS] for row in found]
+    print_page(COLUMNS, rows, limit, as_json=as_json)
 
 
 def _shown(value: object) -> object:
@@ -153,14 +149,9 @@ def _resend_some(connection: Connection, ids: Sequence[int]) -> int:
 
 def _resend_all(wanted: _Wanted, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     number = _count(wanted)
-    if dry_run:
-        if as_json:
-            print_json({"matching": number})
-        else:
-            click.echo(f"{number} events match; nothing was changed.")
+    question = f"Send {number} events again?"
+    if not is_wanted(number, "events", question, dry_run=dry_run, yes=yes, as_json=as_json):
         return
-    if not yes:
-        click.confirm(f"Send {number} events again?", abort=True, err=as_json)
     database = runtime().database
     detail = f"{number} events"
     database.transaction(

@@ -15,6 +15,7 @@ from service.commands.output import (
     TextType,
     as_json,
     explain_failures,
+    is_wanted,
     operator,
     plain,
     print_json,
@@ -114,14 +115,9 @@ def _run(
         return
     new = NewOperation(action, given, operator(), new_key)
     number = _count(new)
-    if dry_run:
-        if as_json:
-            print_json({"matching": number})
-        else:
-            click.echo(f"{number} orders match; nothing was changed.")
+    question = f"{action.value.capitalize()} {number} orders?"
+    if not is_wanted(number, "orders", question, dry_run=dry_run, yes=yes, as_json=as_json):
         return
-    if not yes:
-        click.confirm(f"{action.value.capitalize()} {number} orders?", abort=True, err=as_json)
     _run_operation(new, as_json=as_json, wait=not no_wait)
 
 

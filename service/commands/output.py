@@ -119,6 +119,32 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         click.echo("  ".join(padded).rstrip())
 
 
+def print_page(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int, *, as_json: bool
+) -> None:
+    """Print the first `limit` rows, which begin with their id, and how to go on after them."""
+    page = rows[:limit]
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in page])
+    else:
+        print_table(columns, page)
+    if len(rows) > limit:
+        click.echo(f"There are more: --after {page[-1][0]}", err=True)
+
+
+def is_wanted(
+    number: int, what: str, question: str, *, dry_run: bool, yes: bool, as_json: bool
+) -> bool:
+    """Return whether to change what matches; ask unless `yes`, and only count for a dry run."""
+    if not dry_run:
+        return yes or click.confirm(question, abort=True, err=as_json)
+    if as_json:
+        print_json({"matching": number})
+    else:
+        click.echo(f"{number} {what} match; nothing was changed.")
+    return False
+
+
 def plain(value: object) -> str:
     """Return the value as text of printable characters."""
     text = "-" if value is None else " ".join(str(value).split())
