@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import select
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.databases import migrate, order_body
+from tests.support.databases import order_body
 from tests.support.raw_http import AUTHORIZED, Answer, RawConnection, get, post
 from tests.support.service_process import Server
 
@@ -27,16 +26,6 @@ REFUSED = {
     "too large": (413, AUTHORIZED + JSON + b"Content-Length: 9999999\r\n"),
     "too large, in chunks of another type": (415, AUTHORIZED + b"Transfer-Encoding: chunked\r\n"),
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service as it is served, on SQLite."""
-    directory: Path = tmp_path_factory.mktemp("server")
-    url = f"sqlite:///{directory}/orders.db"
-    migrate(url)
-    with Server(directory, url, PROCESSOR_THREADS=0) as started:
-        yield started.start()
 
 
 @pytest.fixture

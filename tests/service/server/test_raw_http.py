@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import select
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from tests.support.databases import migrate
 from tests.support.raw_http import AUTHORIZED, Answer, RawConnection, get
 from tests.support.service_process import Server
 
@@ -50,16 +47,6 @@ BAD_REQUESTS = {
     "two hosts": b"GET /ping HTTP/1.1\r\n" + HOST + HOST + b"\r\n",
     "NUL in the path": b"GET /\x00 HTTP/1.1\r\n" + HOST + b"\r\n",
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service as it is served, on SQLite."""
-    directory: Path = tmp_path_factory.mktemp("server")
-    url = f"sqlite:///{directory}/orders.db"
-    migrate(url)
-    with Server(directory, url, PROCESSOR_THREADS=0) as started:
-        yield started.start()
 
 
 def send(server: Server, data: bytes) -> Answer:
