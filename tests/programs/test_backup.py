@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from backup_store import TIME_FORMAT
+from order_service.backup.store import TIME_FORMAT
 
 from tests.support.backups import BackupHost
 from tests.support.stored_backups import add_backup, add_copy

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import backup_offsite
 import pytest
-from backup_settings import Settings
-from host import CommandError
+from order_service.backup import offsite as backup_offsite
+from order_service.backup.settings import Settings
+from order_service.host import CommandError
 
 from tests.support.stored_backups import Offsite, files_in
 

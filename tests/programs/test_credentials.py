@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from database_accounts import ACCOUNTS
+from order_service.secrets.database_accounts import ACCOUNTS
 from sqlalchemy import make_url
 
 from tests.support.database_host import CredentialsHost, DatabaseHost
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.mysql
 CUTS = [
     ("root.next.sql", "after"),
     ("users.live.sql", "before"),
-    ("rollout.py", "before"),
+    ("rollout", "before"),
     ("discard.sql", "after"),
 ]
 
@@ -73,7 +73,7 @@ def test_one_that_mysql_was_told_about_is_not_told_about_it_again(host: Credenti
     old = host.database.passwords()
     cut_off(host, "--prepare-database", "after")
     host.database.tell("service.next.sql")
-    cut_off(host, "rollout.py", "before")
+    cut_off(host, "rollout", "before")
     assert_the_service_can_log_in(host)
     host.must("rotate", "database")
     assert_changed(host, old)

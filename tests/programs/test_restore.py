@@ -15,12 +15,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import backup_settings
 import pytest
-import restore
-import scratch_mysql
-from backup_settings import BackupError, Settings
-from scratch_mysql import Scratch
+from order_service.backup import settings as backup_settings
+from order_service.backup.settings import BackupError, Settings
+from order_service.restore import restore, scratch_mysql
+from order_service.restore.scratch_mysql import Scratch
 
 from tests.support.backups import BackupHost, Writer
 from tests.support.database_host import DatabaseHost
@@ -60,13 +59,13 @@ class Restores:
     def __call__(self, *arguments: str) -> dict[str, Any]:
         """Restore, and return the report."""
         self._capsys.readouterr()
-        restore.main(list(arguments))
+        restore.command(list(arguments))
         report: dict[str, Any] = json.loads(self._capsys.readouterr().out)
         return report
 
     def listed(self, store: Path) -> list[list[str]]:
         """Return what `list` says, line by line."""
-        restore.main(["list", "--store", str(store)])
+        restore.command(["list", "--store", str(store)])
         return [line.split("  ") for line in self._capsys.readouterr().out.splitlines()]
 
 
@@ -80,7 +79,7 @@ def restores(
     relocate(monkeypatch, host.folder)
     monkeypatch.setattr(restore, "load", lambda: backup_settings.load(host.settings))
     monkeypatch.setattr(restore, "scratch", borrowed)
-    monkeypatch.setattr("restore.os.umask", lambda _: 0)
+    monkeypatch.setattr("order_service.restore.restore.os.umask", lambda _: 0)
     return Restores(capsys)
 
 

@@ -50,7 +50,7 @@ class BackupHost:
             "ORDER_SERVICE_RUN": str(self.folder / "run"),
         }
         return subprocess.run(
-            [sys.executable, PROGRAMS / f"{program}.py", *arguments],
+            [sys.executable, PROGRAMS, program, *arguments],
             capture_output=True,
             check=False,
             env=os.environ | environment,

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pymysql
-from database_accounts import ACCOUNTS
+from order_service.secrets.database_accounts import ACCOUNTS
 from sqlalchemy import make_url
 
 from tests.support.databases import migrate
@@ -98,13 +98,13 @@ class DatabaseHost:
 
 
 class CredentialsHost:
-    """credentials.py as on a host, beside a rollout that only lets the service begin anew."""
+    """The program as on a host, beside a rollout that only lets the service begin anew."""
 
     def __init__(self, database: DatabaseHost, folder: Path) -> None:
         self.database, self.folder = database, folder
         library, binaries = folder / "lib", folder / "bin"
         shutil.copytree(DEPLOY / "host", library, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(PROGRAMS / "rollout_stub.py", library / "rollout.py")
+        shutil.copy(PROGRAMS / "rollout_stub.py", library / "order_service/release/rollout.py")
         for name in ("bin", "run", "state", "stack", "upstream"):
             (folder / name).mkdir()
         shutil.copy(PROGRAMS / "docker.sh", binaries / "docker")
@@ -125,11 +125,11 @@ class CredentialsHost:
         }
         # The service runs with what is in the files by now.
         subprocess.run(
-            [sys.executable, library / "rollout.py"], check=True, env=self._environment, timeout=60
+            [sys.executable, library, "rollout"], check=True, env=self._environment, timeout=60
         )
 
     def run(self, *arguments: str, **cut: str) -> subprocess.CompletedProcess[str]:
-        """Run credentials.py, whatever comes of it.
+        """Run `credentials`, whatever comes of it.
 
         Args:
             arguments: its command line.
@@ -137,7 +137,7 @@ class CredentialsHost:
                 is killed there.
         """
         return subprocess.run(
-            [sys.executable, self.folder / "lib" / "credentials.py", *arguments],
+            [sys.executable, self.folder / "lib", "credentials", *arguments],
             capture_output=True,
             check=False,
             env=self._environment | cut,
@@ -147,7 +147,7 @@ class CredentialsHost:
         )
 
     def must(self, *arguments: str) -> str:
-        """Run credentials.py; it must succeed."""
+        """Run `credentials`; it must succeed."""
         done = self.run(*arguments)
         assert done.returncode == 0, f"{arguments}: {done.stderr}\n{done.stdout}"
         return done.stdout

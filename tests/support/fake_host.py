@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import authority
-import colours
 import files
-import host
-import ledger as ledgers
 import pytest
-import secret_files
-import smoke
+from order_service import host
+from order_service.release import colours, smoke
+from order_service.release import ledger as ledgers
+from order_service.secrets import secret_files
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.service_process import REPOSITORY
@@ -54,13 +53,20 @@ def relocate(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     for folder in (root / "settings", root / "state", root / "run" / "lock"):
         folder.mkdir(parents=True, exist_ok=True)
     # All of them first: what is imported later would keep the folders of this test.
-    paths = [path for folder in PROGRAMS for path in folder.glob("*.py")]
-    for module in [importlib.import_module(path.stem) for path in paths]:
+    for module in [importlib.import_module(name) for name in _modules()]:
         for constant, value in list(vars(module).items()):
             for old, new in places.items():
                 if isinstance(value, Path) and value.is_relative_to(old):
                     monkeypatch.setattr(module, constant, new / value.relative_to(old))
                     break
+
+
+def _modules() -> Iterator[str]:
+    """Return the names of all modules of the programs."""
+    for folder in PROGRAMS:
+        for path in folder.rglob("*.py"):
+            if not path.name.startswith("__"):
+                yield ".".join(path.relative_to(folder).with_suffix("").parts)
 
 
 class Clock:

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import authority
-import ledger as ledgers
 import pytest
-import status
+from order_service.release import ledger as ledgers
+from order_service.status import status
 
 from tests.support.fake_host import FakeHost
 
@@ -63,7 +63,7 @@ class Facts:
     def disk(self, percent: float) -> None:
         """Have so much of the disk free."""
         usage = SimpleNamespace(total=100 * GIBIBYTE, free=percent * GIBIBYTE)
-        self._monkeypatch.setattr("status.shutil.disk_usage", lambda _: usage)
+        self._monkeypatch.setattr("order_service.status.status.shutil.disk_usage", lambda _: usage)
 
     def memory(self, percent: float) -> None:
         """Have so much of the memory available."""

@@ -8,7 +8,7 @@ from tests.support.deployment import MYSQL, ROOT, Deployment
 from tests.support.stack import StackClient
 
 ACCOUNTS = ("migrator", "service", "backup", "root")
-CREDENTIALS = f"{ROOT}/lib/credentials.py"
+CREDENTIALS = f"{ROOT}/lib credentials"
 
 
 def volume(name: str) -> str:
@@ -64,13 +64,13 @@ def cut_off_rotation(deployment: Deployment, module: str, function: str, moment:
     """Change MySQL's passwords, and kill the program before or after one of its functions."""
     script = (
         f"import os, sys; sys.path.insert(0, '{ROOT}/lib')\n"
-        "import credentials, database_accounts, secret_files\n"
+        "from order_service.secrets import credentials, database_accounts, secret_files\n"
         f"real = {module}.{function}\n"
         "def cut(*given, **named):\n"
         f"    {'real(*given, **named)' if moment == 'after' else 'pass'}\n"
         "    os.kill(os.getpid(), 9)\n"
         f"{module}.{function} = cut\n"
-        "sys.argv = ['credentials.py', 'rotate', 'database']\n"
+        "sys.argv = ['credentials', 'rotate', 'database']\n"
         "credentials.main()\n"
     )
     killed = deployment.remote.try_ssh(f"sudo python3 -B -c {shlex.quote(script)} </dev/null")

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from backup_store import TIME_FORMAT, Manifest, parse_copy
+from order_service.backup.store import TIME_FORMAT, Manifest, parse_copy
 
 UUID = "721a9837-e6bb-11f1-999c-0242ac120002"
 

@@ -15,8 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import figures
 import yaml
+from order_service.status import figures
 
 from service.app import create_app
 from service.storage.models import db

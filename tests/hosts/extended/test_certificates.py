@@ -49,7 +49,8 @@ def deploy_certificate(deployment: Deployment, **variables: Any) -> PlaybookRun:
 def age(deployment: Deployment, days: int) -> x509.Certificate:
     """Have nginx serve the same certificate with so many days left."""
     script = (
-        f"import sys; sys.path.insert(0, '{ROOT}/lib'); import renew_certificate as r\n"
+        f"import sys; sys.path.insert(0, '{ROOT}/lib')\n"
+        "from order_service.certificates import renew as r\n"
         f"r.DAYS = {days}\n"
         "aged = r.reissue(r.installed(), r._authority(), r._authority_key())\n"
         "r.write_text(r.LEAF, aged.public_bytes(r.Encoding.PEM).decode()); r.nginx.reload()\n"
@@ -123,7 +124,8 @@ def test_the_next_run_renews_it_and_the_one_after_changes_nothing(deployment: De
 def test_a_reload_that_was_cut_off_is_made_up_for(deployment: Deployment) -> None:
     before = served(deployment)
     script = (
-        f"import sys; sys.path.insert(0, '{ROOT}/lib'); import renew_certificate as r\n"
+        f"import sys; sys.path.insert(0, '{ROOT}/lib')\n"
+        "from order_service.certificates import renew as r\n"
         "new = r.reissue(r.installed(), r._authority(), r._authority_key())\n"
         "r.write_text(r.LEAF, new.public_bytes(r.Encoding.PEM).decode())\n"
     )
@@ -157,7 +159,7 @@ def test_the_users_own_takes_its_place_and_gives_it_back(
     assert not deployment.ca.exists()
     client = StackClient(443, tmp_path / "roots.pem", deployment.host)
     assert "Strict-Transport-Security" not in client.get("/ping").headers
-    assert "not renewed" in remote.sudo(f"python3 {ROOT}/lib/renew_certificate.py")
+    assert "not renewed" in remote.sudo(f"python3 {ROOT}/lib certificate")
     try:
         remote.sudo(f"echo {shlex.quote((tmp_path / 'roots.pem').read_text())} >{TRUSTED}")
         remote.sudo("update-ca-certificates")

@@ -14,7 +14,7 @@ PLACES = (
     "/etc/systemd/journald.conf.d/*",
     f"{ROOT}/authority/*",
     f"{ROOT}/certificates/*",
-    f"{ROOT}/lib/*.py",
+    f"{ROOT}/lib/order_service/*.py",
     f"{ROOT}/stack/.env",
 )
 BY_HAND = f"""
@@ -28,8 +28,9 @@ echo 'PasswordAuthentication yes' > /etc/ssh/sshd_config.d/00-order-service.conf
 echo '{{}}' > /etc/docker/daemon.json
 rm /etc/order-service/firewall.nft /etc/order-service/rollout.json
 chmod 666 /etc/order-service/backup.json
-rm {ROOT}/lib/deploy_lock.py {ROOT}/certificates/ca.crt
-echo '#' | tee --append {ROOT}/lib/backup.py {ROOT}/stack/.env {ROOT}/certificates/hsts.conf
+rm {ROOT}/lib/order_service/deploy_lock.py {ROOT}/certificates/ca.crt
+echo '#' | tee --append {ROOT}/lib/order_service/host.py {ROOT}/stack/.env \\
+  {ROOT}/certificates/hsts.conf
 chmod 755 {ROOT}/authority && chmod 444 {ROOT}/certificates/tls.key
 apt-get --quiet --yes --option DPkg::Lock::Timeout=60 purge zstd
 """

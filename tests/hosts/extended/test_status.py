@@ -34,6 +34,6 @@ def test_it_fails_where_something_needs_attention(deployment: Deployment) -> Non
 
 
 def test_programs_get_it_as_json(deployment: Deployment) -> None:
-    told = json.loads(deployment.remote.sudo(f"python3 {LIBRARY}/status.py --json"))
+    told = json.loads(deployment.remote.sudo(f"python3 {LIBRARY} status --json"))
     assert {"part", "text", "good"} == set(told[0])
     assert {"release", "certificate", "backup"} <= {line["part"] for line in told}

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import nginx
 import pytest
-import rollout
+from order_service.release import nginx, rollout
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost, Program, relocate
@@ -28,7 +27,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def docker(root: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     """What the programs take for Docker."""
     fake = FakeDocker(root / "volumes")
-    monkeypatch.setattr("host.subprocess.run", fake.run)
+    monkeypatch.setattr("order_service.host.subprocess.run", fake.run)
     return fake
 
 

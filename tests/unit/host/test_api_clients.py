@@ -11,11 +11,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import api_clients
-import credentials
 import make_secrets
 import pytest
 from flask import Flask
+from order_service.secrets import api_clients, credentials
 
 from service.app import create_app
 from service.clients import Clients

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from backup_files import check_file, checksum
-from backup_settings import BackupError
+from order_service.backup.files import check_file, checksum
+from order_service.backup.settings import BackupError
 
 
 def test_a_file_is_compared_with_what_was_written(tmp_path: Path) -> None:

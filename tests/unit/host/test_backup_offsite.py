@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import backup_offsite
 import pytest
-from backup_offsite import expired_names
-from backup_settings import BackupError, Settings
-from backup_store import sidecar
+from order_service.backup import offsite as backup_offsite
+from order_service.backup.offsite import expired_names
+from order_service.backup.settings import BackupError, Settings
+from order_service.backup.store import sidecar
 
 from tests.support.stored_backups import UUID, Offsite, copy_name, files_in, of_one
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from backup_retention import expired_backups, expired_copies
-from backup_store import parse_copy
+from order_service.backup.retention import expired_backups, expired_copies
+from order_service.backup.store import parse_copy
 
 from tests.support.stored_backups import UUID, copy_name, of_one
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import backup_settings
 import pytest
-from backup_settings import BackupError
+from order_service.backup import settings as backup_settings
+from order_service.backup.settings import BackupError
 
 
 @pytest.mark.parametrize(

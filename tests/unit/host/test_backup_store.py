@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from backup import apply_retention
-from backup_settings import Settings
-from backup_store import Copy, Store, parse_copy
-from restore_plan import choose
+from order_service.backup.backup import apply_retention
+from order_service.backup.settings import Settings
+from order_service.backup.store import Copy, Store, parse_copy
+from order_service.restore.plan import choose
 
 from tests.support.stored_backups import UUID, add_backup, add_copy
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from backup_settings import BackupError
-from binlog_events import MAGIC, Transaction, transactions
+from order_service.backup.binlog_events import MAGIC, Transaction, transactions
+from order_service.backup.settings import BackupError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FORMAT, QUERY, XID, ROTATE, GTID, TAGGED = 15, 2, 16, 4, 33, 42

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import colours
 import pytest
-from colours import Colour
-from host import CommandError
+from order_service.host import CommandError
+from order_service.release import colours
+from order_service.release.colours import Colour
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import FakeHost

@@ -13,11 +13,10 @@ from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import credentials
 import make_secrets
 import pytest
-import secret_files
-from database_accounts import ACCOUNTS
+from order_service.secrets import credentials, secret_files
+from order_service.secrets.database_accounts import ACCOUNTS
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import FakeHost, Program
@@ -49,7 +48,7 @@ class Secrets:
         return told.getvalue()
 
     def _roll_out(self, arguments: list[str]) -> str:
-        assert arguments[1:3] == ["old", "--force"]
+        assert arguments[1:4] == ["rollout", "old", "--force"]
         self.switches += 1
         if self.switching_fails:
             raise OSError("cut off")

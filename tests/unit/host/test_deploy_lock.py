@@ -8,10 +8,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import deploy_lock
-import host
 import pytest
-from host import CommandError, alone
+from order_service import deploy_lock, host
+from order_service.host import CommandError, alone
 
 from tests.support.fake_host import Clock
 

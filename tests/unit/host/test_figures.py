@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import figures
 import pytest
-import renew_certificate
+from order_service.certificates import renew as renew_certificate
+from order_service.status import figures
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.fake_host import FakeHost, Program
@@ -132,7 +132,7 @@ def test_a_reader_never_sees_half_a_file(
     def stopped(_fd: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("host.os.fsync", stopped)
+    monkeypatch.setattr("order_service.host.os.fsync", stopped)
     with pytest.raises(KeyboardInterrupt):
         write()
     assert (folder / "order-service.prom").read_text() == before

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import images
 import pytest
+from order_service.release import images
 
 from tests.support.fake_docker import FakeDocker
 

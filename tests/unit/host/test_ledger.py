@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ledger as ledgers
-from ledger import Ledger
+from order_service.release import ledger as ledgers
+from order_service.release.ledger import Ledger
 
 
 def activate(ledger: Ledger, release: str, *, back: bool = False) -> Ledger:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import mysql_session
 import pytest
-from backup_settings import BackupError
-from mysql_session import Server
+from order_service.backup import mysql_session
+from order_service.backup.mysql_session import Server
+from order_service.backup.settings import BackupError
 
 from tests.support.fake_host import Clock
 

@@ -8,9 +8,9 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import nginx
 import pytest
-from host import CommandError
+from order_service.host import CommandError
+from order_service.release import nginx
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import authority
 import pytest
-import renew_certificate
 from cryptography import x509
+from order_service.certificates import renew as renew_certificate
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import FakeHost, Program

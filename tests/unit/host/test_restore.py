@@ -8,15 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import host
 import pytest
-import restore
-import scratch_mysql
-from backup_settings import BackupError, Settings
-from backup_store import Store
-from host import CommandError
-from restore_plan import Plan
-from scratch_mysql import Scratch
+from order_service import host
+from order_service.backup.settings import BackupError, Settings
+from order_service.backup.store import Store
+from order_service.host import CommandError
+from order_service.restore import restore, scratch_mysql
+from order_service.restore.plan import Plan
+from order_service.restore.scratch_mysql import Scratch
 
 from tests.support.fake_host import Program
 
@@ -27,7 +26,8 @@ def test_space_is_needed_where_docker_keeps_its_data_too(
     free = {tmp_path: 10 << 30, Path("/data/docker"): 2 << 30}
     monkeypatch.setattr(scratch_mysql, "run", lambda _: "/data/docker\n")
     monkeypatch.setattr(
-        "backup_store.shutil.disk_usage", lambda folder: SimpleNamespace(free=free[folder])
+        "order_service.backup.store.shutil.disk_usage",
+        lambda folder: SimpleNamespace(free=free[folder]),
     )
     manifest: Any = {"sql_bytes": 1 << 30}
     settings = Settings(directory=tmp_path)
@@ -51,13 +51,13 @@ def test_no_rollout_begins_while_live_data_are_replaced(
     monkeypatch.setattr(
         restore, "replace_live", lambda *_, **__: {"meanwhile": host.under_way() or ""}
     )
-    program(lambda: restore.main(["live"]))
+    program(lambda: restore.command(["live"]))
     meanwhile = json.loads(capsys.readouterr().out)["meanwhile"]
     assert meanwhile.startswith("a restore of the live data, since ")
     assert host.under_way() is None
-    monkeypatch.setattr("host.time.sleep", lambda _: None)
+    monkeypatch.setattr("order_service.host.time.sleep", lambda _: None)
     with host.alone("the rollout of 1, by me"), pytest.raises(CommandError, match="rollout of 1"):
-        program(lambda: restore.main(["live"]))
+        program(lambda: restore.command(["live"]))
 
 
 def test_what_is_restored_is_compared_with_what_was_recorded(
@@ -66,7 +66,7 @@ def test_what_is_restored_is_compared_with_what_was_recorded(
     recorded: Any = {"rows": 3, "checksum": "1f"}
     found: Any = {"rows": 3, "checksum": "1f"}
     monkeypatch.setattr(scratch_mysql, "unpack", lambda *_: None)
-    monkeypatch.setattr("mysql_session.Server.query", lambda *_: [])
+    monkeypatch.setattr("order_service.backup.mysql_session.Server.query", lambda *_: [])
     monkeypatch.setattr(Scratch, "digests", lambda *_: {"orders": found})
     manifest: Any = {
         "id": "2026-11-22T101500Z", "database": "orders", "gtid_executed": "",

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from backup_settings import BackupError
-from backup_store import Store
-from restore_plan import Plan, check_key, choose, parse_until
+from order_service.backup.settings import BackupError
+from order_service.backup.store import Store
+from order_service.restore.plan import Plan, check_key, choose, parse_until
 
 from tests.support.stored_backups import UUID, add_backup, add_copy
 

@@ -7,9 +7,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import ledger as ledgers
 import pytest
-import smoke
+from order_service.release import ledger as ledgers
+from order_service.release import smoke
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost, Program, misbehaving

@@ -8,8 +8,8 @@ import os
 import signal
 from pathlib import Path
 
-import ledger as ledgers
 import pytest
+from order_service.release import ledger as ledgers
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost, Program, misbehaving

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import authority
 import pytest
-import smoke
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from host import CommandError
+from order_service.host import CommandError
+from order_service.release import smoke
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import FakeHost

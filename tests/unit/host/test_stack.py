@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import stack
-from host import CommandError
+from order_service.host import CommandError
+from order_service.release import stack
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Program

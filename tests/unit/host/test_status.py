@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import status
-from host import alone
+from order_service.host import alone
+from order_service.status import status
 
 from tests.support.fake_host import Program
 from tests.support.host_facts import Facts, stamp

@@ -1,0 +1,1 @@
+"""The program on a deployed host: releases, backups, restores, secrets, certificates, status."""

@@ -1,0 +1,1 @@
+"""Full backups, copies of the binary logs, and where they are kept."""

@@ -1,0 +1,122 @@
+"""Copies of the binary logs that are closed, for restores to a point in time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from order_service.backup.binlog_events import transactions
+from order_service.backup.files import pack, suffix
+from order_service.backup.mysql_session import Server
+from order_service.backup.settings import BackupError, Settings
+from order_service.backup.store import (
+    PARTIAL,
+    TIME_FORMAT,
+    BinlogCopy,
+    State,
+    Store,
+    binlog_number,
+    check_space,
+    sidecar,
+    sync_folder,
+)
+from order_service.host import run, write_json
+
+
+@dataclass(frozen=True)
+class _Log:
+    """A closed log, and the moment before which all that was committed is in it or its elders."""
+
+    server_uuid: str
+    path: PurePosixPath
+    bytes: int
+    moment: datetime
+
+
+def copy_closed(settings: Settings, store: Store) -> State:
+    """Have MySQL begin a new log if there is news in its last one, and copy the closed ones.
+
+    Raises:
+        BackupError: that failed; what was copied until then stays.
+    """
+    begun = time.monotonic()
+    moment = datetime.now(UTC)
+    server = Server(settings.container, "backup")
+    with server.session() as session:
+        ((uuid, base, executed),) = session.query(
+            "SELECT @@server_uuid, @@log_bin_basename, REPLACE(@@gtid_executed, '\\n', '')"
+        )
+        if executed != store.last("binlog").get("gtid_executed"):
+            session.query("FLUSH LOCAL BINARY LOGS")
+        logs = session.query("SHOW BINARY LOGS")
+    needed_from = _oldest_needed(store, uuid)
+    present = {copy.log for copy in store.copies(uuid)}
+    copied = 0
+    for log, size, *_ in logs[:-1]:
+        if needed_from is None or binlog_number(log) < needed_from or log in present:
+            continue
+        path = PurePosixPath(base).with_name(log)
+        copied += _copy(settings, store, _Log(uuid, path, int(size), moment))
+    return State(
+        server_uuid=uuid,
+        gtid_executed=executed,
+        bytes=copied,
+        until=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=round(time.monotonic() - begun, 2),
+    )
+
+
+def _oldest_needed(store: Store, uuid: str) -> int | None:
+    """Return the number of the log at which the server's oldest full backup begins."""
+    numbers = [
+        binlog_number(one["binlog"]["file"])
+        for one in store.manifests().values()
+        if one["server_uuid"] == uuid
+    ]
+    return min(numbers, default=None)
+
+
+def _copy(settings: Settings, store: Store, log: _Log) -> int:
+    folder = store.binlogs / log.server_uuid
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_space(store.folder, 2 * log.bytes, settings.reserve)
+    stamp = log.moment.strftime(TIME_FORMAT)
+    name = f"{log.path.name}_{stamp}{suffix(settings.public_key)}"
+    plain, partial = folder / f"{PARTIAL}log", folder / f"{PARTIAL}{name}"
+    for leftover in (plain, partial):
+        leftover.unlink(missing_ok=True)
+    try:
+        _fetch(settings, log, plain)
+        commits = [transaction.committed for transaction in transactions(plain)]
+        packed = pack(
+            ["cat", str(plain)], partial, public_key=settings.public_key, reserve=settings.reserve
+        )
+        facts = BinlogCopy(
+            log=log.path.name,
+            server_uuid=log.server_uuid,
+            copied_at=stamp,
+            last_commit=commits[-1].isoformat() if commits else None,
+            transactions=len(commits),
+            log_bytes=log.bytes,
+            file=name,
+            bytes=packed.bytes,
+            sha256=packed.sha256,
+        )
+        # The facts first: what has a name of its own is whole.
+        write_json(sidecar(folder / name), facts)
+        partial.rename(folder / name)
+        sync_folder(folder)
+    finally:
+        plain.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+    return packed.bytes
+
+
+def _fetch(settings: Settings, log: _Log, plain: Path) -> None:
+    """Copy a log out of the container as it is: the official image has no mysqlbinlog."""
+    run(["docker", "cp", f"{settings.container}:{log.path}", str(plain)], seconds=600)
+    found = plain.stat().st_size
+    if found != log.bytes:
+        raise BackupError(f"{log.path.name} has {found} bytes, MySQL says {log.bytes}; try again")

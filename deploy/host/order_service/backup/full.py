@@ -1,0 +1,231 @@
+"""A full backup: mysqldump's, with the digests of its own snapshot.
+
+Two sessions have to see the same moment: mysqldump's, and the one that counts and hashes the rows.
+So a session of ours holds the global read lock while both begin their snapshots, for some 100 ms;
+after that no writer waits. That nothing was committed meanwhile is not believed but compared: the
+position in the binary log. mysqldump must take no lock of its own (`--source-data` has it flush the
+tables): it would wait for a statement that waits for our lock with a table open, which MySQL does
+not see as a deadlock, and no writer could go on until one of them gave up.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from order_service.backup.files import Packed, pack, suffix
+from order_service.backup.mysql_session import Server, Session
+from order_service.backup.settings import BackupError, Settings
+from order_service.backup.store import (
+    MANIFEST,
+    PARTIAL,
+    TIME_FORMAT,
+    Manifest,
+    Store,
+    check_space,
+    sync_folder,
+)
+from order_service.backup.table_digests import digests
+from order_service.host import write_json
+from order_service.release import ledger
+
+LOCK_SECONDS = 10
+START_SECONDS = 30
+# Waits for a line, so that its start is over when the lock is taken; loose: not all versions know.
+_DUMP = """echo '-- order-service'; read -r _; exec "$0" "$@" """
+_OPTIONS = (
+    "--single-transaction",
+    "--set-gtid-purged=OFF",
+    "--no-tablespaces",
+    "--hex-blob",
+    "--routines",
+    "--events",
+    "--triggers",
+    "--loose-skip-masking-policies",
+)
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    taken_at: datetime
+    log: str
+    position: int
+    gtid_executed: str
+    held_milliseconds: int
+
+
+class _Watch:
+    """What passes by while the dump is packed."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.bytes = 0
+        self._tail = b""
+
+    def __call__(self, chunk: bytes) -> None:
+        self.bytes += len(chunk)
+        self._tail = (self._tail + chunk)[-200:]
+        self.started.set()
+
+    def check(self) -> None:
+        """Refuse a dump that is not whole."""
+        if b"\n-- Dump completed" not in self._tail:
+            raise BackupError("mysqldump ended before its dump was complete")
+
+
+def take(settings: Settings, store: Store, kind: str) -> Manifest:
+    """Make a full backup and put it into the store.
+
+    Raises:
+        BackupError: it could not be made; nothing of it is left.
+    """
+    begun = time.monotonic()
+    server = Server(settings.container, "backup")
+    _wait_for_free_id(store)
+    partial = store.folder / f"{PARTIAL}{kind}"
+    partial.mkdir(mode=0o700)
+    try:
+        with server.session() as session:
+            facts = _facts(session, settings)
+            check_space(store.folder, _estimate(store, facts["bytes"]), settings.reserve)
+            name = f"{settings.database}.sql{suffix(settings.public_key)}"
+            with _dumping(server, settings, partial / name) as (result, watch, let_go):
+                snapshot = _begin(session, result, watch, let_go)
+                tables = digests(session, settings.database)
+                packed = result.result()
+            watch.check()
+        manifest = Manifest(
+            format=1,
+            id=snapshot.taken_at.strftime(TIME_FORMAT),
+            kind=kind,
+            host=socket.gethostname(),
+            release=ledger.read()["active"],
+            mysql_version=facts["version"],
+            server_uuid=facts["uuid"],
+            database=settings.database,
+            binlog={"file": snapshot.log, "position": snapshot.position},
+            gtid_executed=snapshot.gtid_executed,
+            tables=tables,
+            file=name,
+            bytes=packed.bytes,
+            sha256=packed.sha256,
+            sql_bytes=watch.bytes,
+            encrypted_to=settings.public_key or None,
+            seconds=round(time.monotonic() - begun, 2),
+            writers_held_milliseconds=snapshot.held_milliseconds,
+        )
+        write_json(partial / MANIFEST, manifest)
+        sync_folder(partial)
+        partial.rename(store.folder / manifest["id"])
+        sync_folder(store.folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return manifest
+
+
+@contextmanager
+def _dumping(
+    server: Server, settings: Settings, target: Any
+) -> Iterator[tuple[Future[Packed], _Watch, Any]]:
+    """Have mysqldump ready to begin, its output being packed beside."""
+    dump = server.command("mysqldump", *_OPTIONS, settings.database)
+    at = dump.index("mysqldump")
+    command = [*dump[:at], "sh", "-c", _DUMP, *dump[at:]]
+    watch = _Watch()
+    read_end, write_end = os.pipe()
+
+    def let_go(text: bytes = b"\n") -> None:
+        os.write(write_end, text)
+
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(
+            pack,
+            command,
+            target,
+            public_key=settings.public_key,
+            reserve=settings.reserve,
+            watch=watch,
+            stdin=read_end,
+        )
+        try:
+            yield result, watch, let_go
+        finally:
+            # Without its line, a dump that has not begun ends.
+            os.close(write_end)
+            os.close(read_end)
+
+
+def _begin(session: Session, result: Future[Packed], watch: _Watch, let_go: Any) -> _Snapshot:
+    """Let both snapshots begin at the same moment, while no writer can commit."""
+    _wait(watch.started.is_set, result, START_SECONDS, "mysqldump did not start")
+    session.query(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
+    session.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    before = _unlocks(session)
+    held = time.monotonic()
+    session.query("FLUSH TABLES WITH READ LOCK")
+    try:
+        session.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        taken_at = datetime.now(UTC)
+        status = session.query("SHOW BINARY LOG STATUS")[0]
+        let_go()
+        # mysqldump unlocks when its snapshot has begun.
+        _wait(
+            lambda: _unlocks(session) > before,
+            result,
+            LOCK_SECONDS,
+            "mysqldump got no snapshot",
+        )
+        if session.query("SHOW BINARY LOG STATUS")[0] != status:
+            raise BackupError("orders were stored between the two snapshots; try again")
+    finally:
+        session.query("UNLOCK TABLES")
+    held = time.monotonic() - held
+    log, position, _, _, gtid_executed = status
+    return _Snapshot(
+        taken_at, log, int(position), gtid_executed.replace("\\n", ""), round(held * 1000)
+    )
+
+
+def _wait(condition: Any, result: Future[Packed], seconds: float, problem: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if result.done():
+            result.result()  # raises what it failed with
+            return  # a small dump is over sooner than this looks; it is checked afterwards
+        if time.monotonic() > deadline:
+            raise BackupError(f"{problem} within {seconds:g} s")
+        time.sleep(0.01)
+
+
+def _unlocks(session: Session) -> int:
+    return int(session.query("SHOW GLOBAL STATUS LIKE 'Com_unlock_tables'")[0][1])
+
+
+def _facts(session: Session, settings: Settings) -> dict[str, Any]:
+    ((version, uuid, size),) = session.query(
+        "SELECT @@version, @@server_uuid, IFNULL(SUM(DATA_LENGTH), 0)"  # noqa: S608
+        f" FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{settings.database}'"
+    )
+    return {"version": version, "uuid": uuid, "bytes": int(size)}
+
+
+def _estimate(store: Store, data_bytes: int) -> int:
+    """Return the bytes that a backup may need: twice the last one, or the data uncompressed."""
+    manifests = list(store.manifests().values())
+    return 2 * manifests[-1]["bytes"] if manifests else data_bytes
+
+
+def _wait_for_free_id(store: Store) -> None:
+    """A backup is named by its second: the next one begins in another."""
+    while datetime.now(UTC).strftime(TIME_FORMAT) in store.ids():
+        time.sleep(0.05)

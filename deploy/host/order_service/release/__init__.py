@@ -1,0 +1,1 @@
+"""From one release to the next: rollout, colours, nginx, the containers beside them."""

@@ -1,0 +1,172 @@
+"""Blue and green: the two places for a release's containers, of which nginx uses one."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, try_run
+from order_service.secrets import secret_files
+
+PORT = 5000
+_HOST_NUMBERS = {"blue": 10, "green": 11}
+NAMES = tuple(_HOST_NUMBERS)
+STOP_SECONDS = 90
+SERVICES = ("app", "worker")
+
+
+@dataclass(frozen=True)
+class Colour:
+    """One place, and the Compose project in it."""
+
+    name: str
+
+    @property
+    def project(self) -> str:
+        """The Compose project."""
+        return f"order-service-{self.name}"
+
+    @property
+    def address(self) -> str:
+        """The fixed address in nginx's network."""
+        subnet = ip_network(dotenv().get("WEB_SUBNET") or "192.168.213.0/24")
+        return str(subnet[_HOST_NUMBERS[self.name]])
+
+    @property
+    def other(self) -> Colour:
+        """The other place."""
+        return Colour(next(name for name in NAMES if name != self.name))
+
+    def compose(self, release: str, *arguments: str, seconds: float = 120) -> str:
+        """Run `docker compose` on this place, as the release defines it.
+
+        Raises:
+            CommandError: it failed.
+        """
+        folder = RELEASES / release
+        files = (folder / "docker-compose.yml", folder / "deploy" / "host" / "colour.yml")
+        given = ("-f", str(files[0]), "-f", str(files[1]), "--env-file", str(STACK / ".env"))
+        return run(
+            ["docker", "compose", "-p", self.project, *given, *arguments],
+            seconds=seconds,
+            env={
+                "COLOUR_ADDRESS": self.address,
+                "COMPOSE_FILE": "",
+                "RELEASE": release,
+                "REVISION": release,
+            },
+        )
+
+    def start(self, release: str) -> None:
+        """Start the release here; what was left of another one goes."""
+        wanted = self.compose(release, "config", "--services").split()
+        services = [name for name in SERVICES if name in wanted]
+        self.compose(
+            release, "up", "-d", "--no-deps", "--force-recreate", "--remove-orphans", *services
+        )
+
+    def wants_change(self, release: str) -> bool:
+        """Return whether what runs here differs from what the release and the settings say."""
+        containers = self.containers()
+        if not containers:
+            return True
+        hashes = dict(
+            line.split() for line in self.compose(release, "config", "--hash", "*").splitlines()
+        )
+        runs = {
+            one["com.docker.compose.service"]: one["com.docker.compose.config-hash"]
+            for one in containers
+        }
+        wanted = {name: hashes[name] for name in SERVICES if name in hashes}
+        return runs != wanted or secret_files.newer_than([one["id"] for one in containers])
+
+    def containers(self) -> list[dict[str, str]]:
+        """Return the labels of this place's containers, with their `id`."""
+        label = f"label=com.docker.compose.project={self.project}"
+        found = run(["docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", label]).split()
+        if not found:
+            return []
+        described: list[dict[str, Any]] = json.loads(run(["docker", "inspect", *found]))
+        return [one["Config"]["Labels"] | {"id": one["Id"]} for one in described]
+
+    def release(self) -> str | None:
+        """Return the release whose service runs here, or None."""
+        for one in self.containers():
+            if one["com.docker.compose.service"] == "app":
+                return one.get("org.opencontainers.image.version")
+        return None
+
+    def readiness(self) -> tuple[int, dict[str, Any]]:
+        """Return the status and the body of the service's /readyz; 0 where nothing answers."""
+        url = f"http://{self.address}:{PORT}/readyz"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            try:
+                return error.code, json.load(error)
+            except ValueError:
+                return error.code, {}
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            return 0, {"error": str(error)}
+
+    def worker_health(self) -> str:
+        """Return what its health check says of the worker here; empty where there is none."""
+        form = "{{with .State.Health}}{{.Status}}{{end}}"
+        for one in self.containers():
+            if one["com.docker.compose.service"] == "worker":
+                return run(["docker", "inspect", "--format", form, one["id"]]).strip()
+        return ""
+
+    def secret(self, name: str) -> str:
+        """Return a secret as the service here reads it."""
+        return run(["docker", "exec", f"{self.project}-app-1", "cat", f"/run/secrets/{name}"])
+
+    def save_logs(self, folder: Path) -> str:
+        """Keep what the containers here wrote and how they are; return the end of it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        end = ""
+        for one in self.containers():
+            logs = try_run(["docker", "logs", "--timestamps", one["id"]])
+            service = one["com.docker.compose.service"]
+            (folder / f"{service}.log").write_text(logs.stdout + logs.stderr)
+            state = run(["docker", "inspect", "--format", "{{json .State}}", one["id"]])
+            (folder / f"{service}.state.json").write_text(state)
+            end += (logs.stdout + logs.stderr)[-2000:]
+        return end
+
+    def stop(self) -> None:
+        """Let the containers here finish what they do, then remove them."""
+        found = [one["id"] for one in self.containers()]
+        if found:
+            run(["docker", "stop", *found], seconds=STOP_SECONDS)
+            run(["docker", "rm", "--force", *found])
+
+
+def serving() -> Colour:
+    """Return the place that nginx sends to."""
+    text = UPSTREAM.read_text(encoding="utf-8")
+    for name in NAMES:
+        colour = Colour(name)
+        if re.search(rf"\b{re.escape(colour.address)}:", text):
+            return colour
+    raise CommandError(f"{UPSTREAM} names neither blue nor green: {text.strip()!r}")
+
+
+def upstream_for(colour: Colour) -> str:
+    """Return what nginx is told to send requests to that place."""
+    return f"server {colour.address}:{PORT} max_fails=0;  # {colour.name}\n"
+
+
+def dotenv() -> dict[str, str]:
+    """Return the settings that Compose reads on this host."""
+    lines = (STACK / ".env").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("'\"") for name, value in pairs}

@@ -1,0 +1,48 @@
+"""The releases' images and folders on this host."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+
+from order_service.host import RELEASES, run, try_run
+
+REPOSITORY = "order-service"
+
+
+def find(release: str) -> str | None:
+    """Return the id of the release's image, or None."""
+    found = try_run(
+        ["docker", "image", "inspect", "--format", "{{.Id}}", f"{REPOSITORY}:{release}"]
+    )
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def prune(kept: list[str]) -> None:
+    """Remove the images and folders of all other releases."""
+    listed = run(["docker", "image", "ls", "--format", "{{.Tag}}", REPOSITORY]).split()
+    used = {find(release) for release in kept}
+    for release in sorted(set(listed) - set(kept)):
+        for name in _names(f"{REPOSITORY}:{release}", used):
+            # An image in use stays, until the next time.
+            try_run(["docker", "image", "rm", name])
+    for folder in RELEASES.iterdir():
+        if folder.is_dir() and folder.name not in kept:
+            shutil.rmtree(folder)
+
+
+def _names(tag: str, used: Iterable[str | None]) -> list[str]:
+    """Return all names of an image; only the tag, where a release that is kept has the same image.
+
+    While one is left, so are the layers: a pulled image has its registry's as well. The tag comes
+    last: it cannot be removed while a container uses the image, and the next time is found by it.
+    """
+    found = try_run(["docker", "image", "inspect", tag])
+    if found.returncode != 0:
+        return []
+    image = json.loads(found.stdout)[0]
+    if image["Id"] in used:
+        return [tag]
+    others = {*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())} - {tag}
+    return [*sorted(others), tag]

@@ -1,0 +1,154 @@
+"""nginx's configuration on the host: tried, put in place, reloaded, and taken back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, try_run, write_text
+
+CONTAINER = "order-service-nginx-1"
+LIVE = STACK / "deploy" / "nginx"
+FORMER = STACK / "deploy" / "nginx.former"
+CONFIG = ("-c", "/etc/nginx/service/nginx.conf")
+# conf.d is made anew, so that a template that is gone leaves nothing behind.
+RENDER = "rm -f /etc/nginx/conf.d/*.conf && /docker-entrypoint.d/20-envsubst-on-templates.sh"
+DRAIN_SECONDS = 60
+
+
+def check(release: str) -> None:
+    """Try the release's configuration in a container of its own, which serves nobody.
+
+    Raises:
+        CommandError: nginx refuses it; the text is nginx's.
+    """
+    folder = RELEASES / release
+    files = ("-f", f"{folder}/docker-compose.yml", "-f", f"{folder}/deploy/host/base.yml")
+    project = ("docker", "compose", "-p", "order-service", *files, "--env-file", f"{STACK}/.env")
+    run(
+        [*project, "run", "--rm", "--no-deps", "-T", "nginx", "nginx", *CONFIG, "-t"],
+        env={"COMPOSE_FILE": "", "RELEASE": release},
+    )
+
+
+def keep_former() -> Former:
+    """Remember what is in place, to be able to take everything back."""
+    shutil.rmtree(FORMER, ignore_errors=True)
+    shutil.copytree(LIVE, FORMER)
+    return Former(UPSTREAM.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Former:
+    """What was in place before the switch."""
+
+    upstream: str
+
+    def is_in_place(self) -> bool:
+        """Return whether nothing has been changed since."""
+        return UPSTREAM.read_text(encoding="utf-8") == self.upstream and _contents(
+            LIVE
+        ) == _contents(FORMER)
+
+    def restore(self) -> None:
+        """Put it back, and have nginx use it."""
+        mirror(FORMER, LIVE)
+        write_text(UPSTREAM, self.upstream)
+        reload()
+
+
+def switch(release: str, upstream: str) -> None:
+    """Put the release's configuration and the upstream in place, and have nginx use them."""
+    mirror(RELEASES / release / "deploy" / "nginx", LIVE)
+    write_text(UPSTREAM, upstream)
+    reload()
+
+
+def reload() -> None:
+    """Have nginx use what is in place; running requests are finished by the former workers.
+
+    Raises:
+        CommandError: nginx refuses it, and goes on with what it had.
+    """
+    run(["docker", "exec", CONTAINER, "sh", "-c", f"{RENDER} && exec nginx {' '.join(CONFIG)} -t"])
+    before = set(workers())
+    run(["docker", "exec", CONTAINER, "nginx", *CONFIG, "-s", "reload"])
+    deadline = time.monotonic() + DRAIN_SECONDS
+    # The former ones take connections until a moment after the new ones have started.
+    while not (staying := set(workers(leaving=False))) or staying & before:
+        if time.monotonic() > deadline:
+            raise CommandError("nginx did not start workers with the new configuration")
+        time.sleep(0.1)
+
+
+def workers(*, leaving: bool | None = None) -> Iterator[str]:
+    """Give the process ids of nginx's workers: all, or those that leave, or those that stay."""
+    for line in run(["docker", "top", CONTAINER, "-eo", "pid,args"]).splitlines():
+        process, _, name = line.strip().partition(" ")
+        if "nginx: worker process" in name and leaving in (None, "shutting down" in name):
+            yield process
+
+
+def wait_for_former_workers() -> bool:
+    """Wait for the answers to requests from before the switch; return whether they came."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while any(workers(leaving=True)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+def answers_since(moment: str, address: str) -> list[int]:
+    """Return the statuses that clients got since then from that address, or from nobody.
+
+    Args:
+        moment: RFC 3339, UTC.
+        address: of the container that serves; what went to another one is left out.
+    """
+    logs = try_run(["docker", "logs", "--since", moment, CONTAINER])
+    statuses = []
+    for line in logs.stdout.splitlines():
+        try:
+            entry = json.loads(line)
+            upstream, status = str(entry["upstream"]), int(entry["status"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if address in upstream or (status >= 500 and not upstream.strip("-")):  # noqa: PLR2004
+            statuses.append(status)
+    return statuses
+
+
+def mirror(source: Path, target: Path) -> None:
+    """Make the target folder's content the source's, in place: nginx has the folder mounted."""
+    wanted = {(path.relative_to(source), path.is_dir()) for path in source.rglob("*")}
+    for path in sorted(target.rglob("*"), reverse=True):
+        if (path.relative_to(target), path.is_dir()) not in wanted:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for relative, is_folder in sorted(wanted):
+        if is_folder:
+            (target / relative).mkdir(exist_ok=True)
+        else:
+            _copy(source / relative, target / relative)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file that differs, as a whole: a full disk takes nothing away."""
+    if target.exists() and target.read_bytes() == source.read_bytes():
+        return
+    new = target.with_name(f".{target.name}.new")
+    try:
+        shutil.copy2(source, new)
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }

@@ -1,0 +1,245 @@
+"""Brings a release into service without a failed request, or leaves the former one serving.
+
+Start the release in the colour that does not serve, wait until it is ready and does what clients
+do with it, switch nginx to it, try it through the public port too, watch its answers for a while,
+and only then stop the former one. Whatever goes wrong, the former colour serves on, or again. It
+all happens on the host: once begun, it ends in one of the two states even when the control node is
+gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from order_service.host import FAILURES, SETTINGS, CommandError, alone, now, read_json, say
+from order_service.release import colours, images, nginx, smoke
+from order_service.release import ledger as ledgers
+from order_service.release.colours import Colour
+
+INTERRUPTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+UNEXPECTED = 500
+# As many bad answers end the watch at once, if their share is too large.
+BAD_AT_ONCE = 5
+FAILURES_KEPT = 10
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is waited for, and how long: /etc/order-service/rollout.json."""
+
+    ready_seconds: float = 120
+    bake_seconds: float = 30
+    # Of all answers while baking; above it, the release is taken back.
+    bad_share: float = 0.01
+    https_port: int = 443
+    # A name that the certificate is good for.
+    public_name: str = "localhost"
+
+
+def main() -> None:
+    """Run one rollout; exit with 0 when the release serves, with 1 when it does not."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("release", help="the release to serve; its image and folder are here")
+    parser.add_argument("--by", default="unknown", help="who deploys, for the ledger")
+    parser.add_argument("--digest", help="what the registry calls the image")
+    parser.add_argument("--back", action="store_true", help="this is a rollback")
+    parser.add_argument("--force", action="store_true", help="even if it serves already")
+    given = parser.parse_args()
+    for number in INTERRUPTS:
+        signal.signal(number, _interrupted)
+    try:
+        with alone(f"the rollout of {given.release}, by {given.by}"):
+            _rollout(given)
+    except (CommandError, OSError) as problem:
+        sys.exit(f"FAILED: {problem}")
+
+
+def _rollout(given: argparse.Namespace) -> None:
+    limits = Limits(**read_json(SETTINGS / "rollout.json", {}))
+    ledger = ledgers.read()
+    _recover(ledger)
+    former = colours.serving()
+    serves = (former.release(), ledger["active"]) == (given.release, given.release)
+    if serves and not given.force and not former.wants_change(given.release):
+        _clear_up(former, ledger)
+        say(f"UNCHANGED: {given.release} serves already, in {former.name}")
+        return
+    new = former.other if former.containers() else former
+    with _taken_back_on_failure(former, new, given.release):
+        _start(new, given.release, limits)
+        nginx.check(given.release)
+        direct, public = _clients(new, limits)
+        smoke.test(direct)
+        moment = now()
+        nginx.switch(given.release, colours.upstream_for(new))
+        say(f"switched nginx to {new.name}")
+        smoke.test(public)
+        say("smoke test passed")
+        _bake(public, new, moment, limits)
+        # From here on it serves: what is left is not worth taking it back.
+        _ignore_interrupts()
+        ledger = _write_down(ledger, given)
+    _clear_up(new, ledger)
+    say(f"CHANGED: {given.release} serves, in {new.name}")
+
+
+def _start(new: Colour, release: str, limits: Limits) -> None:
+    """Start the release and wait until it says that it is ready, under its own name."""
+    say(f"starting {release} in {new.name}")
+    new.stop()
+    new.start(release)
+    deadline = time.monotonic() + limits.ready_seconds
+    while True:
+        status, answer = new.readiness()
+        worker = new.worker_health()
+        if (status, answer.get("release")) == (200, release) and worker in ("", "healthy"):
+            say(f"{new.name} is ready")
+            return
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f"{release} did not get ready within {limits.ready_seconds:g} s;"
+                f" /readyz answers {status}: {json.dumps(answer)}"
+                + (f"; its worker is {worker}" if worker else "")
+            )
+        time.sleep(0.3)
+
+
+def _clients(colour: Colour, limits: Limits) -> tuple[smoke.Client, smoke.Client]:
+    """Return who asks the colour itself, and who asks through nginx."""
+    username = colours.dotenv().get("AUTH_USERNAME") or "admin"
+    password = colour.secret("auth_password").strip()
+    return (
+        smoke.Client(colour.address, colours.PORT, username, password),
+        smoke.Client("127.0.0.1", limits.https_port, username, password, limits.public_name),
+    )
+
+
+def _bake(client: smoke.Client, new: Colour, since: str, limits: Limits) -> None:
+    """Watch what clients get for a while; what we ask ourselves counts where nobody else asks."""
+    deadline = time.monotonic() + limits.bake_seconds
+    ended = False
+    while not ended:
+        ended = time.monotonic() >= deadline
+        for path in ("/orders?limit=1", "/metrics"):
+            client.ask("GET", path)
+        answers = nginx.answers_since(since, new.address)
+        bad = sum(status >= UNEXPECTED for status in answers)
+        too_many = bad > limits.bad_share * len(answers)
+        if too_many and (ended or bad >= BAD_AT_ONCE):
+            raise CommandError(
+                f"{bad} of {len(answers)} answers since the switch were 5xx;"
+                f" allowed is a share of {limits.bad_share:g}"
+            )
+        if not ended:
+            time.sleep(1)
+    say(f"baked for {limits.bake_seconds:g} s: {len(answers)} answers, {bad} of them 5xx")
+
+
+def _write_down(ledger: ledgers.Ledger, given: argparse.Namespace) -> ledgers.Ledger:
+    """Enter the release as the one that serves; changed settings alone are no entry."""
+    if ledger["active"] == given.release and not given.force:
+        return ledger
+    image = images.find(given.release) or ""
+    ledger = ledgers.activate(ledger, given.release, image, given.digest, given.by, back=given.back)
+    ledgers.write(ledger)
+    return ledger
+
+
+def _clear_up(active: Colour, ledger: ledgers.Ledger) -> None:
+    """Remove what neither serves nor can be gone back to; what stays is left to the next run."""
+    with _best_effort(f"stopping {active.other.name}"):
+        _retire(active.other)
+    with _best_effort("removing older releases"):
+        images.prune([entry["release"] for entry in ledger["releases"]])
+
+
+def _retire(colour: Colour) -> None:
+    """Stop a colour that nginx sends to no longer, once its last requests are answered."""
+    if not colour.containers():
+        return
+    if not nginx.wait_for_former_workers():
+        say(f"some requests are still running; {colour.name} ends them, or gives them up")
+    colour.stop()
+    say(f"stopped {colour.name}")
+
+
+@contextmanager
+def _taken_back_on_failure(former: Colour, new: Colour, release: str) -> Iterator[None]:
+    """Have the former colour serve whatever happens, and keep what tells why."""
+    kept = nginx.keep_former()
+    try:
+        yield
+    except BaseException as problem:
+        _ignore_interrupts()
+        # First of all: what comes after it can fail, on a full disk say.
+        is_back = _switch_back(former, kept)
+        with _best_effort("keeping what tells why"):
+            _keep_evidence(new, release, problem)
+        if is_back:
+            with _best_effort(f"stopping {new.name}"):
+                _retire(new)
+        raise
+
+
+def _switch_back(former: Colour, kept: nginx.Former) -> bool:
+    """Return whether nginx sends to the former colour; if not, the new one must go on."""
+    try:
+        if not kept.is_in_place():
+            kept.restore()
+            say(f"switched nginx back to {former.name}")
+    except (CommandError, OSError) as problem:
+        say(f"nginx could not be switched back to {former.name}, so both run on: {problem}")
+        return False
+    return True
+
+
+def _keep_evidence(new: Colour, release: str, problem: BaseException) -> None:
+    """Keep why a release was taken back, and forget the oldest of those."""
+    folder = FAILURES / f"{now().replace(':', '')}-{release}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "reason.txt").write_text(f"{problem}\n")
+    (folder / "readyz.json").write_text(json.dumps(new.readiness()))
+    end = new.save_logs(folder)
+    say(f"what the failed containers wrote last (all of it: {folder}):\n{end}")
+    for old in sorted(FAILURES.iterdir())[:-FAILURES_KEPT]:
+        shutil.rmtree(old)
+
+
+@contextmanager
+def _best_effort(what: str) -> Iterator[None]:
+    """Go on when the block fails, and tell that it did."""
+    try:
+        yield
+    except Exception as problem:  # noqa: BLE001 - whatever it is, what serves comes first
+        say(f"{what} failed: {problem}")
+
+
+def _ignore_interrupts() -> None:
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _recover(ledger: ledgers.Ledger) -> None:
+    """Undo a switch that was cut off before its release had been tried, by a crash say."""
+    serving = colours.serving()
+    other = serving.other
+    active = ledger["active"]
+    if active and serving.release() != active and other.readiness()[1].get("release") == active:
+        nginx.switch(active, colours.upstream_for(other))
+        say(f"an earlier rollout was cut off: {other.name} serves {active} again")
+    elif other.containers():
+        # Perhaps nginx has not read what is in place: it would still send to what is stopped next.
+        nginx.reload()
+
+
+def _interrupted(number: int, _frame: FrameType | None) -> None:
+    raise CommandError(f"interrupted by {signal.Signals(number).name}")

@@ -1,0 +1,91 @@
+"""Looks at the service as a client does: directly, and through nginx with a checked certificate."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from order_service.host import CERTIFICATES, CommandError
+
+SECONDS = 10
+# Past any real order: what is asked for is that nothing breaks on the way to the database.
+UNUSED_ORDER = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Client:
+    """Asks one port; over TLS where it has a name that the certificate must be good for."""
+
+    address: str
+    port: int
+    username: str
+    password: str
+    tls_name: str | None = None
+
+    def ask(self, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
+        """Return the status and the JSON of an answer.
+
+        Raises:
+            CommandError: no answer, no JSON, or a certificate that is not ours.
+        """
+        credentials = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=SECONDS)
+        try:
+            connection.sock = self._connect()
+            host = {"Host": self.tls_name or self.address}
+            connection.request(method, path, body, headers | host)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        except (OSError, ValueError, http.client.HTTPException) as problem:
+            raise CommandError(f"{method} {path} on port {self.port}: {problem!r}") from None
+        finally:
+            connection.close()
+
+    def _connect(self) -> socket.socket:
+        plain = socket.create_connection((self.address, self.port), timeout=SECONDS)
+        if self.tls_name is None:
+            return plain
+        try:
+            return _context().wrap_socket(plain, server_hostname=self.tls_name)
+        except BaseException:
+            plain.close()
+            raise
+
+
+def _context() -> ssl.SSLContext:
+    """Trust the certificate that is deployed, and no other one.
+
+    Whoever signed it, and whatever names it has, since clients may reach the host by more names
+    than the settings have.
+    """
+    context = ssl.create_default_context(cafile=str(CERTIFICATES / "tls.crt"))
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    # Since Python 3.13 by default; it refuses a company's own authority that lacks keyUsage.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.check_hostname = False
+    return context
+
+
+def test(client: Client) -> None:
+    """Try what clients do, without leaving an order behind.
+
+    Raises:
+        CommandError: an answer is not what the API promises; the text says which.
+    """
+    _expect(client, 200, "GET", "/ping")
+    _expect(client, 200, "GET", "/metrics")
+    _expect(client, 200, "GET", "/orders?limit=1")
+    _expect(client, 404, "GET", f"/orders/{UNUSED_ORDER}")
+    _expect(client, 400, "POST", "/orders", "{}")
+
+
+def _expect(client: Client, status: int, method: str, path: str, body: str | None = None) -> None:
+    got, answer = client.ask(method, path, body)
+    if got != status:
+        raise CommandError(f"{method} {path} answered {got}, expected {status}: {answer}")

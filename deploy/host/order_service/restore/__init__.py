@@ -1,0 +1,1 @@
+"""From a backup to data: on trial, or in the place of the live data."""

@@ -1,0 +1,163 @@
+"""What a restore needs: one full backup, and the binary logs from there to the wanted moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from order_service.backup.files import check_file, check_identity
+from order_service.backup.settings import BackupError
+from order_service.backup.store import (
+    BEFORE_RESTORE,
+    Copy,
+    Manifest,
+    Store,
+    binlog_number,
+    parse_time,
+)
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is loaded and replayed; `until` is None where everything is replayed, or nothing."""
+
+    manifest: Manifest
+    copies: list[Copy] = field(default_factory=list)
+    until: datetime | None = None
+
+
+def parse_until(text: str) -> datetime:
+    """Return the moment that the operator named, in UTC.
+
+    Raises:
+        BackupError: it is not a time.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BackupError(
+            f"restore_until is {text!r}; expected {LATEST}, or a time in UTC such as"
+            " 2026-11-22T10:15:00"
+        ) from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def choose(store: Store, backup: str | None, until: str | None, *, foreign: bool = False) -> Plan:
+    """Choose what to restore: the named or the newest backup, alone or with binary logs.
+
+    Without `until` it is the backup itself; and the newest one is not one of what another restore
+    was about to replace, which has to be named. In a `foreign` store, which may have the backups
+    of several servers, the newest is taken only where all are one server's.
+
+    Raises:
+        BackupError: there is no such backup, or its binary logs have a gap or end too early.
+    """
+    if until is None:
+        return Plan(store.manifest(backup or _newest(store, foreign)))
+    moment = None if until == LATEST else parse_until(until)
+    manifest = store.manifest(backup or _newest_before(store, moment, foreign))
+    if moment and parse_time(manifest["id"]) >= moment:
+        raise BackupError(f"the backup {manifest['id']} is not older than {until}; name another")
+    copies = _chain(store, manifest, moment)
+    return Plan(manifest, copies, moment)
+
+
+def check(store: Store, plan: Plan) -> None:
+    """Compare each file with what was written, before anything is touched.
+
+    Raises:
+        BackupError: one is missing, truncated or altered.
+    """
+    check_file(store.dump(plan.manifest), plan.manifest["bytes"], plan.manifest["sha256"])
+    for copy in plan.copies:
+        facts = store.copy_facts(copy)
+        check_file(store.copy_path(copy), facts["bytes"], facts["sha256"])
+
+
+def check_key(store: Store, plan: Plan, identity: Path | None) -> None:
+    """Refuse encrypted files without their private key, before anything is touched.
+
+    Raises:
+        BackupError: it is needed, and not there.
+    """
+    for path in (store.dump(plan.manifest), *map(store.copy_path, plan.copies)):
+        check_identity(path, identity)
+
+
+def _newest(store: Store, foreign: bool) -> str:
+    found = [one for one in _candidates(store, foreign) if one["kind"] != BEFORE_RESTORE]
+    if not found:
+        raise BackupError(f"there is no backup in {store.folder} that can be read")
+    return found[-1]["id"]
+
+
+def _candidates(store: Store, foreign: bool) -> list[Manifest]:
+    """Leave out backups without an order: the first of a host that is there to be restored to."""
+    every = list(store.manifests().values())
+    filled = [
+        one for one in every if "orders" not in one["tables"] or one["tables"]["orders"]["rows"]
+    ]
+    found = filled or every
+    newest = {one["server_uuid"]: one for one in found}
+    if foreign and len(newest) > 1:
+        said = "; ".join(f"{one['id']} of {one['host']}" for one in newest.values())
+        raise BackupError(
+            f"these are backups of {len(newest)} servers, so none is the newest; name one by"
+            f" restore_backup: {said}"
+        )
+    return found
+
+
+def _newest_before(store: Store, moment: datetime | None, foreign: bool) -> str:
+    # The backup of the very second may have what came after the moment.
+    every = [one["id"] for one in _candidates(store, foreign)]
+    older = [one for one in every if moment is None or parse_time(one) < moment]
+    if not older:
+        first = next(iter(store.ids()), None)
+        raise BackupError(f"no backup is older than {moment}; the oldest is {first or 'none'}")
+    return older[-1]
+
+
+def _chain(store: Store, manifest: Manifest, moment: datetime | None) -> list[Copy]:
+    """Return the copies from the backup's position to the moment, without a gap."""
+    first = binlog_number(manifest["binlog"]["file"])
+    chain: list[Copy] = []
+    for copy in store.copies(manifest["server_uuid"]):
+        if copy.number < first:
+            continue
+        if copy.number != first + len(chain):
+            break
+        chain.append(copy)
+        if moment and copy.copied_at >= moment:
+            return chain
+    behind = [c for c in store.copies(manifest["server_uuid"]) if c.number >= first]
+    if len(behind) > len(chain):
+        missing = manifest["binlog"]["file"].rpartition(".")[0] + f".{first + len(chain):06}"
+        raise BackupError(
+            f"the copy of {missing} is missing, so what came after"
+            f" {_end(manifest, chain):%Y-%m-%d %H:%M:%S} UTC cannot be replayed; restore until then"
+            " at most, or from a newer backup"
+        )
+    reached = max(_end(manifest, chain), _noted(store, manifest))
+    if moment and moment > reached:
+        raise BackupError(
+            f"the copied binary logs end at {reached:%Y-%m-%d %H:%M:%S} UTC; restore until then at"
+            f" most, or until {LATEST}"
+        )
+    return chain
+
+
+def _end(manifest: Manifest, chain: list[Copy]) -> datetime:
+    """Return the moment before which everything is in the backup and these copies."""
+    return chain[-1].copied_at if chain else parse_time(manifest["id"])
+
+
+def _noted(store: Store, manifest: Manifest) -> datetime:
+    """Return how far the last copying came: while nothing is written there is nothing to copy."""
+    noted = store.last("binlog")
+    if noted.get("server_uuid") != manifest["server_uuid"]:
+        return parse_time(manifest["id"])
+    return parse_until(noted.get("until") or manifest["id"])

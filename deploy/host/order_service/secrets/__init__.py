@@ -1,0 +1,1 @@
+"""The passwords and keys of the stack, and how they are changed."""

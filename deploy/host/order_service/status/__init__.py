@@ -1,0 +1,1 @@
+"""How the service on this host is, for people and for programs."""
