@@ -16,6 +16,8 @@ from tests.support.remote_host import RemoteHost
 from tests.support.stack import StackClient
 
 ROOT = "/opt/order-service"
+# How the host's program is called there.
+PROGRAM = f"python3 {ROOT}/lib"
 MYSQL = "order-service-mysql-1"
 NGINX = "order-service-nginx-1"
 # Leaves out what a release does not change, to save time.

@@ -8,7 +8,6 @@ from tests.support.deployment import MYSQL, ROOT, Deployment
 from tests.support.stack import StackClient
 
 ACCOUNTS = ("migrator", "service", "backup", "root")
-CREDENTIALS = f"{ROOT}/lib credentials"
 
 
 def volume(name: str) -> str:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Collection
 
 from service.storage.schema import required_revision
-from tests.support.deployment import ROOT, Deployment
+from tests.support.deployment import PROGRAM, ROOT, Deployment
 from tests.support.polling import wait_until
 
 VERSIONS = "service/storage/migrations/versions"
@@ -87,7 +87,7 @@ def roll_out_by_hand(
     if headers:
         steps.append(f"printf %s '{headers}' >{folder}/deploy/nginx/parts/headers.conf")
     deployment.remote.sudo(" && ".join(steps))
-    run = deployment.remote.try_ssh(f"sudo python3 {ROOT}/lib rollout {BROKEN}", seconds=300)
+    run = deployment.remote.try_ssh(f"sudo {PROGRAM} rollout {BROKEN}", seconds=300)
     deployment.remote.sudo(f"mv /root/limits {limits}")
     return run
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.control_node import PlaybookRun
-from tests.support.deployment import ROOT, Deployment
+from tests.support.deployment import PROGRAM, ROOT, Deployment
 from tests.support.polling import wait_until
 from tests.support.stack import StackClient
 from tests.support.traffic import Traffic
@@ -159,7 +159,7 @@ def test_the_users_own_takes_its_place_and_gives_it_back(
     assert not deployment.ca.exists()
     client = StackClient(443, tmp_path / "roots.pem", deployment.host)
     assert "Strict-Transport-Security" not in client.get("/ping").headers
-    assert "not renewed" in remote.sudo(f"python3 {ROOT}/lib certificate")
+    assert "not renewed" in remote.sudo(f"{PROGRAM} certificate")
     try:
         remote.sudo(f"echo {shlex.quote((tmp_path / 'roots.pem').read_text())} >{TRUSTED}")
         remote.sudo("update-ca-certificates")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from tests.support.deployment import ROOT, Deployment
-
-LIBRARY = f"{ROOT}/lib"
+from tests.support.deployment import PROGRAM, ROOT, Deployment
 
 
 def test_it_fails_where_something_needs_attention(deployment: Deployment) -> None:
@@ -34,6 +32,6 @@ def test_it_fails_where_something_needs_attention(deployment: Deployment) -> Non
 
 
 def test_programs_get_it_as_json(deployment: Deployment) -> None:
-    told = json.loads(deployment.remote.sudo(f"python3 {LIBRARY} status --json"))
+    told = json.loads(deployment.remote.sudo(f"{PROGRAM} status --json"))
     assert {"part", "text", "good"} == set(told[0])
     assert {"release", "certificate", "backup"} <= {line["part"] for line in told}
