@@ -10,7 +10,7 @@ from typing import Any
 import authority
 import pytest
 from order_service.release import ledger as ledgers
-from order_service.status import status
+from order_service.status import machine
 
 from tests.support.fake_host import FakeHost
 
@@ -23,7 +23,7 @@ def stamp(**age: float) -> str:
 
 
 class Facts:
-    """What status.py looks at; all of it is good, and as near to its limit as may be."""
+    """What `status` looks at; all of it is good, and as near to its limit as may be."""
 
     def __init__(self, on: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
         self.on = on
@@ -37,7 +37,7 @@ class Facts:
         self.disk(10)
         self.memory(5)
         self.failed_units("")
-        monkeypatch.setattr(status, "DISKS", (on.root,))
+        monkeypatch.setattr(machine, "DISKS", (on.root,))
 
     def write(self, name: str, **values: Any) -> None:
         """Write a file of the programs'."""
@@ -63,13 +63,13 @@ class Facts:
     def disk(self, percent: float) -> None:
         """Have so much of the disk free."""
         usage = SimpleNamespace(total=100 * GIBIBYTE, free=percent * GIBIBYTE)
-        self._monkeypatch.setattr("order_service.status.status.shutil.disk_usage", lambda _: usage)
+        self._monkeypatch.setattr("order_service.status.machine.shutil.disk_usage", lambda _: usage)
 
     def memory(self, percent: float) -> None:
         """Have so much of the memory available."""
         path = self.on.root / "meminfo"
         path.write_text(f"MemTotal: 2000000 kB\nMemAvailable: {20000 * percent:.0f} kB\n")
-        self._monkeypatch.setattr(status, "MEMORY", path)
+        self._monkeypatch.setattr(machine, "MEMORY", path)
 
     def failed_units(self, names: str) -> None:
         """Have these units of systemd failed."""

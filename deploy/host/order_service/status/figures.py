@@ -14,7 +14,7 @@ from typing import Any
 from order_service.certificates import renew as renew_certificate
 from order_service.host import SETTINGS, CommandError, read_json, write_text
 from order_service.release import ledger as ledgers
-from order_service.status import status
+from order_service.status import machine, status
 
 FILE = "order-service.prom"
 JOBS = ("backup", "binlog", "drill")
@@ -110,7 +110,7 @@ def _certificate() -> Iterator[Figure]:
 
 
 def _disks() -> Iterator[Figure]:
-    disks = {str(path): shutil.disk_usage(path) for path in status.disks()}
+    disks = {str(path): shutil.disk_usage(path) for path in machine.disks()}
     for path, disk in disks.items():
         yield Figure("disk_free_bytes", "What is free on the disk.", disk.free, {"path": path})
     for path, disk in disks.items():

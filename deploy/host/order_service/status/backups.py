@@ -1,0 +1,52 @@
+"""How backups, copies of the binary logs and drills went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from order_service.host import SETTINGS, now, read_json
+from order_service.release import ledger as ledgers
+from order_service.status.line import Line, age, when
+
+# A day, and time for the backup itself.
+BACKUP_AGE = timedelta(hours=26)
+# A month, and a run that was missed.
+DRILL_AGE = timedelta(days=40)
+MEBIBYTE = 1024**2
+
+
+def backups() -> Iterator[Line]:
+    """Tell how each job's last run ended."""
+    settings = read_json(SETTINGS / "backup.json", None)
+    if settings is None:
+        yield Line("backup", "not set up; run deploy.yml", good=False)
+        return
+    folder = Path(settings["directory"])
+    for part, file, allowed in (
+        ("backup", "last-backup.json", BACKUP_AGE),
+        ("binary logs", "last-binlog.json", None),
+        ("drill", "last-drill.json", DRILL_AGE),
+    ):
+        yield _outcome(part, read_json(folder / file, {}), allowed)
+
+
+def _outcome(part: str, state: dict[str, Any], allowed: timedelta | None) -> Line:
+    """Tell how a job's last run ended, and whether it is late."""
+    if not state:
+        oldest = min((entry["deployed_at"] for entry in ledgers.read()["releases"]), default=now())
+        late = allowed is not None and age(oldest) > allowed
+        return Line(part, "none so far" + (", and it is late" if late else ""), good=not late)
+    if state["outcome"] != "ok":
+        last = when(state["last_ok_at"]) if state.get("last_ok_at") else "never"
+        text = f"failed {when(state['finished_at'])}: {state.get('error')}; went well {last}"
+        return Line(part, text, good=False)
+    text = f"went well {when(state['finished_at'])}, in {state['seconds']:.0f} s"
+    if state.get("bytes"):
+        text += f", {state['bytes'] / MEBIBYTE:.1f} MiB"
+    if state.get("offsite", "none") != "none":
+        text += f", copied to {state['offsite']}"
+    late = allowed is not None and age(state["finished_at"]) > allowed
+    return Line(part, text + (" and is late" if late else ""), good=not late)
