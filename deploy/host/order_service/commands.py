@@ -11,6 +11,7 @@ COMMANDS = {
     "previous": ("print the release before the one that serves", "release.ledger"),
     "stack": ("plan, place and start MySQL and nginx", "release.stack"),
     "lock": ("take or free the lock of a deployment", "deploy_lock"),
+    "maintenance": ("turn clients away with a 503 for a while", "release.maintenance"),
     "backup": ("make a backup, or copy the binary logs", "backup.backup"),
     "restore": ("restore a backup, on trial or live", "restore.restore"),
     "credentials": ("make, show and change passwords", "secrets.credentials"),
