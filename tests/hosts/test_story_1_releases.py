@@ -19,7 +19,7 @@ from tests.support.releases import (
     SECOND_NEXT,
     VERSIONS,
     assert_completed_once,
-    is_unlocked,
+    nobody_deploys,
     roll_out_by_hand,
 )
 from tests.support.remote_host import CLOSED_PORTS, OPEN_PORTS
@@ -58,7 +58,7 @@ def test_the_second_run_changes_nothing(deployment: Deployment) -> None:
     before = deployment.ledger(), deployment.colour
     assert deployment.deploy().recap.changed == 0
     assert (deployment.ledger(), deployment.colour) == before
-    assert is_unlocked(deployment)
+    assert nobody_deploys(deployment)
 
 
 def test_a_release_and_the_way_back_are_noticed_by_no_client(deployment: Deployment) -> None:
@@ -160,7 +160,7 @@ def test_a_control_node_that_is_killed_and_the_next_good_release(deployment: Dep
         wait_until(lambda: starting in deployment.running(), 180, "the rollout", every=0.2)
         running.kill()
         running.wait(30)
-        wait_until(lambda: is_unlocked(deployment), 180, "a free lock", every=0.5)
+        wait_until(lambda: nobody_deploys(deployment), 180, "the end of what had begun", every=0.5)
         assert deployment.readiness()["release"] in (old, cut_off)
         release = deployment.new_release("A good one")
         deployment.deploy(*RELEASE_ONLY)

@@ -14,8 +14,6 @@ from tests.support.service_process import REPOSITORY
 ANSIBLE = REPOSITORY / "deploy" / "ansible"
 ROLES = sorted((ANSIBLE / "roles").iterdir())
 PLAYBOOKS = sorted(path for path in ANSIBLE.glob("*.yml") if "inventory" not in path.name)
-# The lock's callback runs it, with what the interrupted playbook was given.
-UNCHECKED = {"unlock.yml"}
 PARTS = ("block", "rescue", "always")
 
 Task = dict[str, Any]
@@ -55,10 +53,9 @@ def test_each_playbook_checks_the_settings_before_anything_else(path: Path) -> N
     assert only["hosts"] == "order_service"
     assert only["gather_facts"] is False
     assert not {"pre_tasks", "roles"} & {*only}
-    if path.name not in UNCHECKED:
-        entry = "main" if path.name == "deploy.yml" else "local"
-        assert role(only["tasks"][0]) == ("control", entry)
-        assert "when" not in only["tasks"][0]
+    entry = "main" if path.name == "deploy.yml" else "local"
+    assert role(only["tasks"][0]) == ("control", entry)
+    assert "when" not in only["tasks"][0]
 
 
 def test_a_deployment_checks_all_of_it_whatever_its_tags() -> None:
@@ -68,17 +65,6 @@ def test_a_deployment_checks_all_of_it_whatever_its_tags() -> None:
         (("certificates", "check"), ["certificates"]),
         (("secrets", "check"), ["release"]),
     ]
-
-
-def test_what_takes_the_lock_frees_it() -> None:
-    blocks = [task for task in all_tasks() if "block" in task]
-    locked = [block for block in blocks if ("lock", "main") in map(role, block["block"])]
-    assert len(locked) == 4
-    for block in locked:
-        assert role(block["block"][0]) == ("lock", "main")
-        assert role(block["always"][-1]) == ("lock", "release")
-        assert block["always"][-1].get("tags") == block["block"][0].get("tags")
-    assert [role(task) for task in all_tasks()].count(("lock", "main")) == len(locked)
 
 
 def test_each_role_is_used_and_says_what_it_takes() -> None:

@@ -48,6 +48,7 @@ class BackupHost:
             "ORDER_SERVICE_SETTINGS": str(self.folder / "settings"),
             "ORDER_SERVICE_ROOT": str(self.folder),
             "ORDER_SERVICE_RUN": str(self.folder / "run"),
+            "ORDER_SERVICE_UNIT": "",
         }
         return subprocess.run(
             [sys.executable, PROGRAMS, program, *arguments],

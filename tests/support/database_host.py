@@ -121,6 +121,7 @@ class CredentialsHost:
             "VOLUMES": str(database.volumes),
             "ORDER_SERVICE_ROOT": str(folder),
             "ORDER_SERVICE_RUN": str(folder / "run"),
+            "ORDER_SERVICE_UNIT": "",
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
         }
         # The service runs with what is in the files by now.

@@ -12,16 +12,28 @@ import urllib3
 
 from tests.support.checkout import Checkout
 from tests.support.control_node import ControlNode, PlaybookRun
+from tests.support.docker import docker
 from tests.support.remote_host import RemoteHost
+from tests.support.service_process import REPOSITORY
 from tests.support.stack import StackClient
 
 ROOT = "/opt/order-service"
-# How the host's program is called there.
-PROGRAM = f"python3 {ROOT}/lib"
+# The host's program.
+PROGRAM = f"{ROOT}/order-service"
 MYSQL = "order-service-mysql-1"
 NGINX = "order-service-nginx-1"
 # Leaves out what a release does not change, to save time.
 RELEASE_ONLY = ("--tags", "release")
+
+
+def install_program(
+    remote: RemoteHost, folder: Path = REPOSITORY / "deploy" / "host", release: str = "tried"
+) -> None:
+    """Put the program in place on a host without a deployment, as a deployment does."""
+    place = f"{ROOT}/releases/{release}/deploy"
+    remote.sudo(f"mkdir -p {place}")
+    docker("cp", str(folder), f"{remote.name}:{place}/host")
+    remote.sudo(f"python3 {place}/host install {release}")
 
 
 class Deployment:

@@ -72,8 +72,13 @@ class Facts:
         self._monkeypatch.setattr(machine, "MEMORY", path)
 
     def failed_units(self, names: str) -> None:
-        """Have these units of systemd failed."""
-        self.on.docker.programs["systemctl"] = lambda _: names
+        """Have these units of systemd failed; nobody deploys."""
+        self.systemctl("inactive", "", failed=names)
+
+    def systemctl(self, state: str, what: str, failed: str = "") -> None:
+        """Have the unit of deployments in this state, since the first of November."""
+        shown = f"ActiveState={state}\nDescription={what}\nInactiveExitTimestamp=@1793491200\n"
+        self.on.docker.programs["systemctl"] = lambda given: shown if given[0] == "show" else failed
 
     def app(self, **fields: Any) -> None:
         """Change the container of the service."""

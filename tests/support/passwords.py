@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from tests.support.deployment import MYSQL, ROOT, Deployment
+from tests.support.deployment import MYSQL, PROGRAM, ROOT, Deployment
 from tests.support.stack import StackClient
 
 ACCOUNTS = ("migrator", "service", "backup", "root")
@@ -62,7 +62,7 @@ def places_that_show(deployment: Deployment, secrets: set[str]) -> list[str]:
 def cut_off_rotation(deployment: Deployment, module: str, function: str, moment: str) -> None:
     """Change MySQL's passwords, and kill the program before or after one of its functions."""
     script = (
-        f"import os, sys; sys.path.insert(0, '{ROOT}/lib')\n"
+        f"import os, sys; sys.path.insert(0, '{PROGRAM}')\n"
         "from order_service.secrets import credentials, database_accounts, secret_files\n"
         f"real = {module}.{function}\n"
         "def cut(*given, **named):\n"

@@ -11,7 +11,6 @@ from tests.support.deployment import PROGRAM, ROOT, Deployment
 from tests.support.polling import wait_until
 
 VERSIONS = "service/storage/migrations/versions"
-LOCK = f"{ROOT}/state/lock.json"
 # The numbers of the next two releases' migrations.
 NEXT, SECOND_NEXT = (f"{int(required_revision()) + later:04}" for later in (1, 2))
 MIGRATION = f'''"""A column that only the next release knows."""
@@ -118,6 +117,7 @@ def assert_completed_once(deployment: Deployment, accepted: Collection[int]) -> 
     return [int(attempts) for _, _, attempts in rows]
 
 
-def is_unlocked(deployment: Deployment) -> bool:
-    """Return whether nobody holds the deployment's lock."""
-    return LOCK not in deployment.remote.ssh(f"ls {LOCK} || true")
+def nobody_deploys(deployment: Deployment) -> bool:
+    """Return whether nothing is changed on the host just now."""
+    state = deployment.remote.try_ssh("systemctl is-active order-service-deployment").stdout
+    return state.strip() == "inactive"

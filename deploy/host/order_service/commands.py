@@ -1,17 +1,22 @@
-"""The program's command line: `order-service COMMAND ...`."""
+"""The program's command line: `order-service [--by NAME] [--wait SECONDS] COMMAND ...`."""
 
 from __future__ import annotations
 
+import argparse
+import os
+import platform
 import sys
 from importlib import import_module
 
+from order_service import unit
+from order_service.host import BY, CommandError
+
 # What each command does, and the module whose `main` does it.
 COMMANDS = {
+    "install": ("put this program in place as the host's", "program"),
     "rollout": ("bring a release into service", "release.rollout"),
-    "previous": ("print the release before the one that serves", "release.ledger"),
+    "rollback": ("go back to the release before", "release.rollback"),
     "stack": ("plan, place and start MySQL and nginx", "release.stack"),
-    "lock": ("take or free the lock of a deployment", "deploy_lock"),
-    "maintenance": ("turn clients away with a 503 for a while", "release.maintenance"),
     "backup": ("make a backup, or copy the binary logs", "backup.backup"),
     "restore": ("restore a backup, on trial or live", "restore.restore"),
     "credentials": ("make, show and change passwords", "secrets.credentials"),
@@ -20,20 +25,65 @@ COMMANDS = {
     "status": ("tell how the service on this host is", "status.status"),
     "figures": ("write the host's figures for Prometheus", "status.figures"),
 }
+# What changes the service is alone on the host: the command, or that word among its arguments.
+ALONE: dict[str, set[str]] = {
+    "install": set(),
+    "rollout": set(),
+    "rollback": set(),
+    "stack": {"place", "up"},
+    "restore": {"live"},
+    "credentials": {"make", "rotate", "retire"},
+    "clients": set(),
+}
 
 
 def main() -> None:
-    """Run the command that is named first, with what follows as its arguments."""
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name not in COMMANDS:
-        asked = name in ("-h", "--help")
-        lines = [f"  {command:<12} {what}" for command, (what, _) in COMMANDS.items()]
-        text = "\n".join(["usage: order-service COMMAND ...", "", *lines])
-        if asked:
-            sys.stdout.write(text + "\n")
-            return
-        sys.exit(text if not name else f"order-service: no command {name!r}\n{text}")
+    """Run a command: here, or in the unit where it has to be alone."""
+    given = _parser().parse_args()
+    if is_alone(given.command, given.arguments) and unit.NAME and not unit.is_inside():
+        sys.exit(_enter(given))
+    os.environ[BY] = given.by
+    if unit.NAME and unit.is_inside():
+        unit.tell_the_journal()
     # Each command loads what it needs alone: a broken part does not take the others with it.
-    module = import_module(f"order_service.{COMMANDS[name][1]}")
-    sys.argv = [f"order-service {name}", *sys.argv[2:]]
+    module = import_module(f"order_service.{COMMANDS[given.command][1]}")
+    sys.argv = [f"order-service {given.command}", *given.arguments]
     module.main()
+
+
+def is_alone(command: str, arguments: list[str]) -> bool:
+    """Return whether this may not be done beside another one like it."""
+    words = ALONE.get(command)
+    return words is not None and (not words or bool(words & set(arguments)))
+
+
+def _enter(given: argparse.Namespace) -> int:
+    what = f"{' '.join([given.command, *given.arguments])} by {given.by}"
+    try:
+        by = f"--by={given.by}"
+        return unit.enter(what, [by, given.command, *given.arguments], given.wait)
+    except CommandError as problem:
+        sys.exit(f"order-service: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(f"order-service: it goes on: journalctl -fu {unit.NAME}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    lines = (f"  {command:<12} {what}" for command, (what, _) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        "order-service",
+        epilog="\n".join(["commands:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    user = os.environ.get("SUDO_USER") or "root"
+    parser.add_argument("--by", default=f"{user}@{platform.node()}", help="who wants it done")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="for another one that is at work on this host",
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    return parser

@@ -1,15 +1,13 @@
-"""What the host's programs share: where things lie, how commands are run, who is at work."""
+"""What the host's programs share: where things lie, and how commands are run."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,16 +17,14 @@ RELEASES = ROOT / "releases"
 STACK = ROOT / "stack"
 STATE = ROOT / "state"
 FAILURES = ROOT / "failures"
-# Held by what starts or stops the service's containers; says what that is.
-UNDER_WAY = STATE / "rollout.flock"
 CERTIFICATES = ROOT / "certificates"
 UPSTREAM = ROOT / "upstream" / "server.conf"
 SETTINGS = Path(os.environ.get("ORDER_SERVICE_SETTINGS", "/etc/order-service"))
 # In memory, and gone with a restart.
 RUN = Path(os.environ.get("ORDER_SERVICE_RUN", "/run"))
 DEFAULT_SECONDS = 120
-# This program, as a file or as a folder.
-PROGRAM = Path(__file__).resolve().parents[1]
+# Who calls, for the ledger: order-service --by.
+BY = "ORDER_SERVICE_BY"
 
 
 class CommandError(Exception):
@@ -40,6 +36,11 @@ def say(text: str) -> None:
     with suppress(BrokenPipeError):
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
+
+
+def caller() -> str:
+    """Return who has asked for what is done."""
+    return os.environ.get(BY, "unknown")
 
 
 def now() -> str:
@@ -107,52 +108,22 @@ def read_json(path: Path, default: Any) -> Any:
         raise CommandError(f"{path} is not JSON ({problem}); restore or remove it") from None
 
 
-def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Put the text in place as a whole, and durably."""
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Put the file in place as a whole, and durably."""
     new = path.with_name(f".{path.name}.new")
-    with new.open("w", encoding="utf-8") as file:
+    with new.open("wb") as file:
         new.chmod(mode)
-        file.write(text)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
 
 
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Put the text in place as a whole, and durably."""
+    write_bytes(path, text.encode(), mode)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Put the value in place as a whole, readable for people too."""
     write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-@contextmanager
-def alone(what: str) -> Iterator[None]:
-    """Be the only one that starts or stops the service; the kernel ends it with the process.
-
-    Raises:
-        CommandError: another one is at it; the text says which.
-    """
-    UNDER_WAY.parent.mkdir(parents=True, exist_ok=True)
-    with UNDER_WAY.open("a+", encoding="utf-8") as file:
-        for _ in range(10):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.1)  # perhaps somebody only looks: under_way()
-        else:
-            raise CommandError(f"{under_way()} is under way; it ends by itself")
-        file.truncate(0)
-        file.write(f"{what}, since {now()}\n")
-        file.flush()
-        yield
-
-
-def under_way() -> str | None:
-    """Return what starts or stops the service just now, even if nobody waits for it any more."""
-    try:
-        with UNDER_WAY.open(encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
-    except BlockingIOError:
-        return UNDER_WAY.read_text(encoding="utf-8").strip() or "a rollout"
-    return None

@@ -49,7 +49,7 @@ def deploy_certificate(deployment: Deployment, **variables: Any) -> PlaybookRun:
 def age(deployment: Deployment, days: int) -> x509.Certificate:
     """Have nginx serve the same certificate with so many days left."""
     script = (
-        f"import sys; sys.path.insert(0, '{ROOT}/lib')\n"
+        f"import sys; sys.path.insert(0, '{PROGRAM}')\n"
         "from order_service.certificates import renew as r\n"
         f"r.DAYS = {days}\n"
         "aged = r.reissue(r.installed(), r._authority(), r._authority_key())\n"
@@ -124,7 +124,7 @@ def test_the_next_run_renews_it_and_the_one_after_changes_nothing(deployment: De
 def test_a_reload_that_was_cut_off_is_made_up_for(deployment: Deployment) -> None:
     before = served(deployment)
     script = (
-        f"import sys; sys.path.insert(0, '{ROOT}/lib')\n"
+        f"import sys; sys.path.insert(0, '{PROGRAM}')\n"
         "from order_service.certificates import renew as r\n"
         "new = r.reissue(r.installed(), r._authority(), r._authority_key())\n"
         "r.write_text(r.LEAF, new.public_bytes(r.Encoding.PEM).decode())\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.deployment import ROOT, Deployment
+from tests.support.deployment import PROGRAM, ROOT, Deployment
 
 TIMERS = ("backup", "binlog", "drill", "certificate")
 PLACES = (
@@ -14,7 +14,7 @@ PLACES = (
     "/etc/systemd/journald.conf.d/*",
     f"{ROOT}/authority/*",
     f"{ROOT}/certificates/*",
-    f"{ROOT}/lib/order_service/*.py",
+    PROGRAM,
     f"{ROOT}/stack/.env",
 )
 BY_HAND = f"""
@@ -28,8 +28,8 @@ echo 'PasswordAuthentication yes' > /etc/ssh/sshd_config.d/00-order-service.conf
 echo '{{}}' > /etc/docker/daemon.json
 rm /etc/order-service/firewall.nft /etc/order-service/rollout.json
 chmod 666 /etc/order-service/backup.json
-rm {ROOT}/lib/order_service/deploy_lock.py {ROOT}/certificates/ca.crt
-echo '#' | tee --append {ROOT}/lib/order_service/host.py {ROOT}/stack/.env \\
+rm {ROOT}/certificates/ca.crt && chmod 644 {PROGRAM}
+echo '#' | tee --append {PROGRAM} {ROOT}/stack/.env \\
   {ROOT}/certificates/hsts.conf
 chmod 755 {ROOT}/authority && chmod 444 {ROOT}/certificates/tls.key
 apt-get --quiet --yes --option DPkg::Lock::Timeout=60 purge zstd

@@ -9,10 +9,9 @@ import pytest
 from tests.hosts.conftest import NewHost
 from tests.support.control_fixtures import NewCheckout, NewControlNode
 from tests.support.control_node import PlaybookRun
-from tests.support.docker import docker
+from tests.support.deployment import install_program
 from tests.support.prometheus import promtool
 from tests.support.remote_host import RemoteHost
-from tests.support.service_process import REPOSITORY
 
 PLAYBOOK = """
 - name: Run the role
@@ -36,11 +35,9 @@ class Monitored:
     ) -> None:
         self.host: RemoteHost = new_host()
         self.host.sudo(
-            "apt-get update -qq && apt-get install -y -qq python3-cryptography curl"
-            " && mkdir -p /opt/order-service",
-            seconds=300,
+            "apt-get update -qq && apt-get install -y -qq python3-cryptography curl", seconds=300
         )
-        docker("cp", f"{REPOSITORY}/deploy/host", f"{self.host.name}:/opt/order-service/lib")
+        install_program(self.host)
         checkout = new_checkout()
         checkout.write("deploy/ansible/monitored.yml", PLAYBOOK)
         self._node = new_control_node(checkout, self.host)

@@ -13,21 +13,18 @@ def test_it_fails_where_something_needs_attention(deployment: Deployment) -> Non
     certificate = f"{ROOT}/certificates/tls.crt"
     remote.docker("stop", "order-service-nginx-1")
     remote.sudo(f"mv {certificate} {certificate}.away")
-    lock = {
-        "token": "t", "owner": "somebody@elsewhere", "why": "try", "since": "2026-01-01T00:00:00Z",
-        "until": "2999-01-01T00:00:00Z",
-    }  # fmt: skip
-    remote.sudo(f"echo '{json.dumps(lock)}' >{ROOT}/state/lock.json")
+    what = "--description='deploy 1a2b by somebody@elsewhere'"
+    remote.sudo(f"systemd-run --unit=order-service-deployment {what} sleep 300")
     try:
         run = deployment.node.try_playbook("status.yml")
     finally:
-        remote.sudo(f"mv {certificate}.away {certificate}; rm {ROOT}/state/lock.json")
+        remote.sudo(f"mv {certificate}.away {certificate}; systemctl stop order-service-deployment")
         remote.docker("start", "order-service-nginx-1")
     assert run.returncode == 2
     assert run.recap.changed == 0
     assert re.search(r"!! container +nginx-1: Exited", run.output), run.output
     assert re.search(r"!! certificate +cannot be told: ", run.output), run.output
-    assert re.search(r"lock +somebody@elsewhere since .*: try", run.output), run.output
+    assert re.search(r"lock +deploy 1a2b by somebody@elsewhere, since 2", run.output), run.output
     assert "Traceback" not in run.output
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import make_secrets
 import pytest
+from order_service.release.rollout import Wanted
 from order_service.secrets import credentials, secret_files
 from order_service.secrets.database_accounts import ACCOUNTS
 
@@ -32,7 +33,7 @@ class Secrets:
         self.switches = 0
         self.switching_fails = False
         on.docker.make_secrets = self._make
-        on.docker.programs[sys.executable] = self._roll_out
+        monkeypatch.setattr(credentials.rollout, "bring", self._roll_out)
 
     def _make(self, arguments: list[str], env: dict[str, str]) -> str:
         """Do what the one-shot does: Compose mounts the files that the environment names."""
@@ -47,8 +48,8 @@ class Secrets:
             self._program(make_secrets.main, *arguments)
         return told.getvalue()
 
-    def _roll_out(self, arguments: list[str]) -> str:
-        assert arguments[1:4] == ["rollout", "old", "--force"]
+    def _roll_out(self, wanted: Wanted) -> str:
+        assert wanted == Wanted("old", force=True)
         self.switches += 1
         if self.switching_fails:
             raise OSError("cut off")

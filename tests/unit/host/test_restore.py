@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from order_service import host
 from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import Store
-from order_service.host import CommandError
 from order_service.restore import restore, scratch_mysql
 from order_service.restore.plan import Plan
 from order_service.restore.scratch_mysql import Scratch
-
-from tests.support.fake_host import Program
 
 
 def test_space_is_needed_where_docker_keeps_its_data_too(
@@ -33,31 +27,6 @@ def test_space_is_needed_where_docker_keeps_its_data_too(
     settings = Settings(directory=tmp_path)
     with pytest.raises(BackupError, match="/data/docker has 2048 MiB free; this needs 3072 MiB"):
         restore.into_scratch(settings, Store(tmp_path), Plan(manifest), Scratch(settings), None)
-
-
-def test_no_rollout_begins_while_live_data_are_replaced(
-    root: Path,
-    program: Program,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    plan = SimpleNamespace(manifest={"database": "orders"})
-    monkeypatch.setattr(restore, "load", lambda: Settings(directory=root / "store"))
-    monkeypatch.setattr(restore, "choose", lambda *_, **__: plan)
-    for check in ("check", "check_key"):
-        monkeypatch.setattr(restore, check, lambda *_: None)
-    monkeypatch.setattr(restore, "scratch", nullcontext)
-    monkeypatch.setattr(restore, "into_scratch", lambda *_: {})
-    monkeypatch.setattr(
-        restore, "replace_live", lambda *_, **__: {"meanwhile": host.under_way() or ""}
-    )
-    program(lambda: restore.command(["live"]))
-    meanwhile = json.loads(capsys.readouterr().out)["meanwhile"]
-    assert meanwhile.startswith("a restore of the live data, since ")
-    assert host.under_way() is None
-    monkeypatch.setattr("order_service.host.time.sleep", lambda _: None)
-    with host.alone("the rollout of 1, by me"), pytest.raises(CommandError, match="rollout of 1"):
-        program(lambda: restore.command(["live"]))
 
 
 def test_what_is_restored_is_compared_with_what_was_recorded(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from order_service.host import BY
 from order_service.release import ledger as ledgers
 from order_service.release import smoke
 
@@ -19,11 +20,16 @@ WATCHED = ("GET /orders?limit=1", "GET /metrics")
 
 
 def test_a_release_is_written_down_before_the_former_one_is_stopped(
-    on: FakeHost, docker: FakeDocker, roll_out: Program, capsys: pytest.CaptureFixture[str]
+    on: FakeHost,
+    docker: FakeDocker,
+    roll_out: Program,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     active: dict[str, str | None] = {}
     docker.watch = lambda what: active.update({what: ledgers.read()["active"]})
-    roll_out("new", "--by", "ann@laptop")
+    monkeypatch.setenv(BY, "ann@laptop")
+    roll_out("new")
     assert docker.did[:4] == ["start green", "try nginx with new", "reload", "stop blue"]
     assert docker.did[-1] == "remove the image order-service:bad"
     assert (active["reload"], active["stop blue"]) == ("old", "new")

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from order_service.host import alone
 from order_service.status import status
 
 from tests.support.fake_host import Program
-from tests.support.host_facts import Facts, stamp
+from tests.support.host_facts import Facts
 
 PENDING = {"next": "", "since": "2026-11-22T10:15:00Z", "by": "ann@laptop"}
 Told = list[dict[str, Any]]
@@ -92,18 +91,16 @@ def test_a_new_host_may_have_none_so_far(
     assert code == 0
 
 
-def test_who_deploys_is_told_while_the_lock_holds(
+def test_who_deploys_is_told(
     facts: Facts, tell: Callable[[], tuple[int, Told]]
 ) -> None:
-    held = {"owner": "ann@laptop", "why": "deploy new", "since": stamp(minutes=5)}
-    for until, expected in ((stamp(minutes=-5), "ann@laptop since .*: deploy new"),
-                            (stamp(minutes=1), "nobody deploys")):  # fmt: skip
-        facts.write("state/lock.json", **held, until=until)
+    for state, expected in (
+        ("active", "deploy new by ann@laptop, since 2026-11-01 00:00:00 UTC"),
+        ("inactive", "nobody deploys"),
+    ):
+        facts.systemctl(state, "deploy new by ann@laptop")
         (line,) = [line for line in tell()[1] if line["part"] == "lock"]
-        assert re.match(expected, line["text"])
-    with alone("the rollout of new, by ann@laptop"):
-        (line,) = [line for line in tell()[1] if line["part"] == "lock"]
-    assert line["text"].startswith("the rollout of new, by ann@laptop, since ")
+        assert line["text"] == expected
 
 
 def test_people_get_a_line_for_each_part_and_see_what_is_wrong(

@@ -13,10 +13,9 @@ activated last at the end. An entry:
 
 from __future__ import annotations
 
-import sys
 from typing import Any, TypedDict
 
-from order_service.host import STATE, CommandError, now, read_json, write_json
+from order_service.host import STATE, now, read_json, write_json
 
 PATH = STATE / "ledger.json"
 KEPT = 5
@@ -97,15 +96,3 @@ def _newest(entries: list[Entry], needed: str | None) -> list[Entry]:
 def write(ledger: Ledger) -> None:
     """Put the ledger in place."""
     write_json(PATH, ledger)
-
-
-def main() -> None:
-    """Print the release before, for the playbook that goes back to it."""
-    try:
-        ledger = read()
-    except CommandError as problem:
-        sys.exit(str(problem))
-    release = previous(ledger)
-    if release is None:
-        sys.exit(f"there is no release before {ledger['active']} to go back to")
-    sys.stdout.write(release)

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from order_service.host import FAILURES, SETTINGS, CommandError, alone, now, read_json, say
+from order_service.host import FAILURES, SETTINGS, CommandError, caller, now, read_json, say
 from order_service.release import colours, images, nginx, smoke
 from order_service.release import ledger as ledgers
 from order_service.release.colours import Colour
@@ -45,25 +45,47 @@ class Limits:
     public_name: str = "localhost"
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The release that is to serve."""
+
+    release: str
+    # What the registry calls its image.
+    digest: str | None = None
+    # Whether this is a rollback, which the ledger keeps apart.
+    back: bool = False
+    # Even if it serves already.
+    force: bool = False
+
+
 def main() -> None:
     """Run one rollout; exit with 0 when the release serves, with 1 when it does not."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("release", help="the release to serve; its image and folder are here")
-    parser.add_argument("--by", default="unknown", help="who deploys, for the ledger")
     parser.add_argument("--digest", help="what the registry calls the image")
-    parser.add_argument("--back", action="store_true", help="this is a rollback")
     parser.add_argument("--force", action="store_true", help="even if it serves already")
     given = parser.parse_args()
-    for number in INTERRUPTS:
-        signal.signal(number, _interrupted)
     try:
-        with alone(f"the rollout of {given.release}, by {given.by}"):
-            _rollout(given)
+        say(bring(Wanted(given.release, given.digest, force=given.force)))
     except (CommandError, OSError) as problem:
         sys.exit(f"FAILED: {problem}")
 
 
-def _rollout(given: argparse.Namespace) -> None:
+def bring(wanted: Wanted) -> str:
+    """Bring a release into service; return a line that begins with CHANGED or UNCHANGED.
+
+    Raises:
+        CommandError: it does not serve, and what served before does.
+    """
+    former = {number: signal.signal(number, _interrupted) for number in INTERRUPTS}
+    try:
+        return _rollout(wanted)
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _rollout(given: Wanted) -> str:
     limits = Limits(**read_json(SETTINGS / "rollout.json", {}))
     ledger = ledgers.read()
     _recover(ledger)
@@ -71,8 +93,7 @@ def _rollout(given: argparse.Namespace) -> None:
     serves = (former.release(), ledger["active"]) == (given.release, given.release)
     if serves and not given.force and not former.wants_change(given.release):
         _clear_up(former, ledger)
-        say(f"UNCHANGED: {given.release} serves already, in {former.name}")
-        return
+        return f"UNCHANGED: {given.release} serves already, in {former.name}"
     new = former.other if former.containers() else former
     with _taken_back_on_failure(former, new, given.release):
         _start(new, given.release, limits)
@@ -89,7 +110,7 @@ def _rollout(given: argparse.Namespace) -> None:
         _ignore_interrupts()
         ledger = _write_down(ledger, given)
     _clear_up(new, ledger)
-    say(f"CHANGED: {given.release} serves, in {new.name}")
+    return f"CHANGED: {given.release} serves, in {new.name}"
 
 
 def _start(new: Colour, release: str, limits: Limits) -> None:
@@ -144,12 +165,14 @@ def _bake(client: smoke.Client, new: Colour, since: str, limits: Limits) -> None
     say(f"baked for {limits.bake_seconds:g} s: {len(answers)} answers, {bad} of them 5xx")
 
 
-def _write_down(ledger: ledgers.Ledger, given: argparse.Namespace) -> ledgers.Ledger:
+def _write_down(ledger: ledgers.Ledger, given: Wanted) -> ledgers.Ledger:
     """Enter the release as the one that serves; changed settings alone are no entry."""
     if ledger["active"] == given.release and not given.force:
         return ledger
     image = images.find(given.release) or ""
-    ledger = ledgers.activate(ledger, given.release, image, given.digest, given.by, back=given.back)
+    ledger = ledgers.activate(
+        ledger, given.release, image, given.digest, caller(), back=given.back
+    )
     ledgers.write(ledger)
     return ledger
 

@@ -35,8 +35,8 @@ def replace_live(
 ) -> dict[str, Any]:
     """Replace the live tables by the scratch server's, and make a full backup of the result.
 
-    The caller keeps rollouts away (host.alone): one would start a colour that accepts orders into
-    tables that are about to be moved away.
+    It runs in the deployments' unit: a rollout beside it would start a colour that accepts orders
+    into tables that are about to be moved away.
 
     Raises:
         BackupError: it could not be done; until the last step the live data stay as they were.

@@ -10,7 +10,6 @@ import json
 import os
 import tempfile
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from order_service.backup.backup import binlog, locked, open_store, remembered, 
 from order_service.backup.full import take
 from order_service.backup.settings import BackupError, Settings, load, warn
 from order_service.backup.store import PARTIAL, Store, check_space
-from order_service.host import CommandError, alone, say
+from order_service.host import CommandError, say
 from order_service.restore.live import replace_live
 from order_service.restore.plan import LATEST, Plan, check, check_key, choose
 from order_service.restore.scratch_mysql import Scratch, docker_folder, scratch
@@ -53,8 +52,7 @@ def restore(settings: Settings, given: argparse.Namespace) -> dict[str, Any]:
     store = Store(given.store) if given.store else open_store(settings)
     if given.until and not given.store:
         _copy_newest_binlogs(settings)
-    # From the start: what is deployed meanwhile would be stopped, and its tables replaced.
-    with locked(), alone("a restore of the live data") if live else nullcontext():
+    with locked():
         begun = time.monotonic()
         plan = choose(store, given.backup, given.until, foreign=given.store is not None)
         check(store, plan)

@@ -14,12 +14,11 @@ import json
 import sys
 from collections.abc import Callable
 
-from order_service.host import PROGRAM, STATE, CommandError, now, read_json, run, say, write_json
-from order_service.release import colours, ledger
+from order_service.host import STATE, CommandError, caller, now, read_json, say, write_json
+from order_service.release import colours, ledger, rollout
 from order_service.secrets import api_clients, database_accounts, secret_files
 
 PENDING = STATE / "rotation.json"
-ROLLOUT_SECONDS = 3600
 DAY = 24 * 3600
 PASSWORD, PREVIOUS = "auth_password", "auth_password_previous"
 # By what they sign: calls of the order handler, and events.
@@ -42,8 +41,6 @@ def main() -> None:
     rotate.set_defaults(run=_rotate)
     retire = actions.add_parser("retire", help="end the API's former password")
     retire.set_defaults(run=_retire)
-    for one in (rotate, retire):
-        one.add_argument("--by", default="unknown", help="who changes it, for the ledger")
     show = actions.add_parser("show", help="tell what there is and where it lies")
     show.add_argument("--password", action="store_true", help="the secrets themselves, too")
     show.set_defaults(run=_show)
@@ -76,9 +73,9 @@ def _rotate(given: argparse.Namespace) -> None:
         if PASSWORD not in changed and not pending and not _is_behind():
             raise CommandError(_why_not_again(brought=brought))
     if pending or given.what in ("database", "all"):
-        changed |= _change_database(release, given.by)
+        changed |= _change_database(release)
     if _is_behind():
-        _switch(release, given.by)
+        _switch(release)
     _conclude(changed or {"what had been cut off"})
 
 
@@ -102,7 +99,7 @@ def _why_not_again(*, brought: bool) -> str:
     )
 
 
-def _change_database(release: str, by: str) -> set[str]:
+def _change_database(release: str) -> set[str]:
     """Take the steps that are left; each can be taken again after it was cut off."""
     changed: set[str] = set()
 
@@ -114,14 +111,14 @@ def _change_database(release: str, by: str) -> set[str]:
     steps: dict[str, Callable[[], None]] = {
         "have MySQL accept new passwords": database_accounts.accept_next,
         "hand the new passwords over": commit,
-        "switch to containers that use them": lambda: _switch(release, by),
+        "switch to containers that use them": lambda: _switch(release),
         "end the former passwords": database_accounts.discard_former,
     }
     database_accounts.wait()
     names = list(steps)
     if not PENDING.exists():
         secret_files.make(release, "--prepare-database")
-        write_json(PENDING, {"next": names[0], "since": now(), "by": by})
+        write_json(PENDING, {"next": names[0], "since": now(), "by": caller()})
     pending = read_json(PENDING, {})
     say(f"changing the database's passwords since {pending['since']}")
     for place in range(names.index(pending["next"]), len(names)):
@@ -132,13 +129,12 @@ def _change_database(release: str, by: str) -> set[str]:
     return changed
 
 
-def _switch(release: str, by: str) -> None:
+def _switch(release: str) -> None:
     """Replace the service's containers by ones that have read the new files."""
-    command = [sys.executable, str(PROGRAM), "rollout", release, "--force", "--by", by]
-    say(run(command, seconds=ROLLOUT_SECONDS).strip())
+    say(rollout.bring(rollout.Wanted(release, force=True)))
 
 
-def _retire(given: argparse.Namespace) -> None:
+def _retire(_: argparse.Namespace) -> None:
     release = _active_release()
     if secret_files.text(PREVIOUS) and (PENDING.exists() or _is_behind()):
         raise CommandError(
@@ -146,7 +142,7 @@ def _retire(given: argparse.Namespace) -> None:
         )
     changed = secret_files.make(release, "--retire-api")
     if _is_behind():
-        _switch(release, given.by)
+        _switch(release)
         changed.add(PREVIOUS)
     _conclude(changed)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from order_service.host import STATE, now, read_json, run, under_way
+from order_service.host import run
 from order_service.release import colours
 from order_service.release import ledger as ledgers
 from order_service.status.line import Line, when
+from order_service.unit import under_way
 
 HTTP_OK = 200
 
@@ -52,10 +53,4 @@ def containers() -> Iterator[Line]:
 
 def lock() -> Iterator[Line]:
     """Tell who deploys."""
-    holder = read_json(STATE / "lock.json", None)
-    if holder is not None and holder["until"] > now():
-        yield Line("lock", f"{holder['owner']} since {when(holder['since'])}: {holder['why']}")
-    elif what := under_way():
-        yield Line("lock", f"{what} is under way; no deployment waits for it")
-    else:
-        yield Line("lock", "nobody deploys")
+    yield Line("lock", under_way() or "nobody deploys")

@@ -1,0 +1,20 @@
+"""Brings the release before into service again; the schema stays, since it is only ever expanded."""
+
+from __future__ import annotations
+
+import sys
+
+from order_service.host import CommandError, say
+from order_service.release import ledger, rollout
+
+
+def main() -> None:
+    """Go back by one release; the last line begins with CHANGED."""
+    try:
+        known = ledger.read()
+        release = ledger.previous(known)
+        if release is None:
+            raise CommandError(f"there is no release before {known['active']} to go back to")
+        say(rollout.bring(rollout.Wanted(release, back=True)))
+    except (CommandError, OSError) as problem:
+        sys.exit(f"FAILED: {problem}")
