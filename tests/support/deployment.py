@@ -15,7 +15,7 @@ from tests.support.control_node import ControlNode, PlaybookRun
 from tests.support.docker import docker
 from tests.support.remote_host import RemoteHost
 from tests.support.service_process import REPOSITORY
-from tests.support.stack import StackClient
+from tests.support.stack import StackClient, accesses
 
 ROOT = "/opt/order-service"
 # The host's program.
@@ -112,6 +112,10 @@ class Deployment:
         """Return nginx's line for each request."""
         text = self.remote.docker("logs", NGINX)
         return [line for line in text.splitlines() if line.startswith("{")]
+
+    def accesses(self, field: str, value: str) -> list[dict[str, str]]:
+        """Return nginx's lines, parsed, whose field has this value."""
+        return accesses(self.access_log(), field, value)
 
     def logs(self, service: str) -> str:
         """Return what a container has written, both streams."""
