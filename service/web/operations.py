@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
+from sqlalchemy import Connection, Row
 
 from service.runtime import runtime
 from service.storage import operations as dao
@@ -30,8 +33,13 @@ def create_operation() -> ResponseReturnValue:
     """Begin an operation; it runs in the processors."""
     asked = _new_operation.load(json_object())
     new = NewOperation(Action(asked["action"]), asked["filter"], caller().name, asked["new_key"])
-    number = runtime().write(lambda connection: dao.insert_operation(connection, new))
-    return _show(number), 202, {"Location": f"/operations/{number}"}
+
+    # In one transaction: nobody is told of a failure while it runs.
+    def begin(connection: Connection) -> Row[*tuple[Any, ...]] | None:
+        return dao.get_operation(connection, dao.insert_operation(connection, new))
+
+    begun = _shown(runtime().write(begin))
+    return begun, 202, {"Location": f"/operations/{begun['operation_id']}"}
 
 
 @blueprint.get("/operations")
@@ -61,10 +69,13 @@ def get_operation(operation_id: str) -> ResponseReturnValue:
 def stop_operation(operation_id: str) -> ResponseReturnValue:
     """Stop an operation where it is; what it has changed stays."""
     number = _number(operation_id)
-    _show(number)
     by = caller().name
-    runtime().write(lambda connection: dao.stop_operation(connection, number, by))
-    return _show(number)
+
+    def stop(connection: Connection) -> Row[*tuple[Any, ...]] | None:
+        dao.stop_operation(connection, number, by)
+        return dao.get_operation(connection, number)
+
+    return _shown(runtime().write(stop))
 
 
 def _number(text: str) -> int:
@@ -75,7 +86,10 @@ def _number(text: str) -> int:
 
 
 def _show(number: int) -> dict[str, object]:
-    row = runtime().read(lambda connection: dao.get_operation(connection, number))
+    return _shown(runtime().read(lambda connection: dao.get_operation(connection, number)))
+
+
+def _shown(row: Row[*tuple[Any, ...]] | None) -> dict[str, object]:
     if row is None:
         raise _not_found()
     answer: dict[str, object] = _operation.dump(row)
