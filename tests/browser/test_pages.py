@@ -38,6 +38,15 @@ def found(page: Page, options: Mapping[str, object] | None = None) -> str:
     return str(result.generate_report()) if result.violations_count else ""
 
 
+def check(page: Page) -> None:
+    """It is accessible in light and dark, and fits a narrow screen."""
+    assert not found(page)
+    page.emulate_media(color_scheme="dark")
+    assert not found(page, DARK_RULES)
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible_in_light_and_dark_and_fits_a_narrow_screen(
     open_page: OpenPage, watched: Watched, path: str
@@ -45,11 +54,14 @@ def test_a_page_is_accessible_in_light_and_dark_and_fits_a_narrow_screen(
     watched.allowed.add(404)
     page = open_page(path)
     expect(page.get_by_role("heading", level=1)).to_contain_text(PAGES[path])
-    assert not found(page)
-    page.emulate_media(color_scheme="dark")
-    assert not found(page, DARK_RULES)
-    page.set_viewport_size({"width": 390, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    check(page)
+
+
+def test_the_description_of_the_api_is_so_too(open_page: OpenPage) -> None:
+    page = open_page("/")
+    page.goto("/docs")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Order service")
+    check(page)
 
 
 def test_axe_would_find_a_fault(open_page: OpenPage) -> None:
