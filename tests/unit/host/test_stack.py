@@ -2,127 +2,283 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from order_service.host import CommandError
-from order_service.release import stack
+from order_service.release import mysql_upgrade, stack
+from order_service.release.project import base
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Program
 
 ALLOWED = "--allow-interruption"
+COMPOSE, MYSQL, NGINX = (
+    "docker-compose.yml", "deploy/mysql/order-service.cnf", "deploy/nginx/nginx.conf"
+)  # fmt: skip
+FILES = (COMPOSE, MYSQL, NGINX, "deploy/host/base.yml", "deploy/mysql/mysqld.sh")
+NOTHING = "would restart: nothing"
+# What is done where both run as they ought to.
+UNCHANGED = ["up --no-recreate mysql", "up --no-recreate nginx"]
+BACKED_UP = ["before-upgrade", "restored"]
+
+
+class Host:
+    """A host on which the release `old` is in place and runs; `new` has the same files."""
+
+    def __init__(
+        self,
+        root: Path,
+        docker: FakeDocker,
+        program: Program,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        self.root, self.docker, self._program, self._capsys = root, docker, program, capsys
+        # The backups themselves are tested with a real server.
+        self.backups: list[str] = []
+        for file in FILES:
+            for release in ("old", "new"):
+                self.write(file, f"{Path(file).name}, the same", release)
+        self.set("mysql: the same memory")
+        self.deploy("old")
+        docker.did.clear()
+
+    def write(self, file: str, text: str, release: str = "new") -> None:
+        """Write a file of a release's; lines are about the service that they begin with."""
+        path = self.root / "releases" / release / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+
+    def set(self, setting: str) -> None:
+        """Have another setting."""
+        (self.root / "stack").mkdir(exist_ok=True)
+        (self.root / "stack/.env").write_text(setting + "\n")
+
+    def placed(self, file: str) -> str:
+        """Return what is in place."""
+        return (self.root / "stack" / file).read_text().strip()
+
+    def run(self, action: str, *options: str, release: str = "new") -> str:
+        """Return the last line of what the program says."""
+        self._capsys.readouterr()
+        self._program(stack.main, action, release, *options)
+        return self._capsys.readouterr().out.splitlines()[-1]
+
+    def deploy(self, release: str = "new", *options: str) -> None:
+        """Do what a deployment does."""
+        self.run("plan", *options, release=release)
+        self.run("place", release=release)
+        self.run("up", release=release)
+
+    def refused(self, what: str) -> None:
+        """Check that a plain deployment is, before anything is done."""
+        with pytest.raises(SystemExit, match=rf"would restart {what}: .*-e allow_interruption=tr"):
+            self.run("plan")
+
+    def forget(self) -> None:
+        """Be as a release leaves the host that keeps nothing of what it starts."""
+        shutil.rmtree(self.root / "state/started")
 
 
 @pytest.fixture
-def placed(root: Path, docker: FakeDocker, program: Program) -> Path:
-    """A host on which the release `old` is in place and runs; `new` has the same files."""
-    for release in ("old", "new"):
-        for file in ("docker-compose.yml", "deploy/host/base.yml", "deploy/mysql/order-service.cnf",
-                     "deploy/mysql/mysqld.sh", "deploy/nginx/nginx.conf"):  # fmt: skip
-            path = root / "releases" / release / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{path.name}, the same\n")
-    program(stack.main, "place", "old")
-    program(stack.main, "up", "old")
-    docker.did.clear()
-    return root / "releases" / "new"
-
-
-def test_a_release_that_changes_neither_restarts_nothing(
-    placed: Path, docker: FakeDocker, program: Program, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # Its own configuration is put in place with the colour, without a restart.
-    (placed / "deploy/nginx/nginx.conf").write_text("another")
-    program(stack.main, "plan", "new")
-    assert capsys.readouterr().out.endswith("would restart: nothing\n")
-    assert docker.did == []
-
-
-def change(docker: FakeDocker, release: Path, what: str) -> None:
-    """Change a setting of MySQL's or of nginx's container, or a file that MySQL reads."""
-    if what == "deploy/mysql/order-service.cnf":
-        (release / what).write_text("another")
-    else:
-        docker.hashes[what] = "another"
-
-
-@pytest.mark.parametrize("what", ["mysql", "deploy/mysql/order-service.cnf", "nginx"])
-def test_a_restart_has_to_be_allowed(
-    placed: Path,
+def host(
+    root: Path,
     docker: FakeDocker,
     program: Program,
     capsys: pytest.CaptureFixture[str],
-    what: str,
-) -> None:
-    change(docker, placed, what)
+    monkeypatch: pytest.MonkeyPatch,
+) -> Host:
+    """MySQL and nginx, as a deployment has left them."""
+    made = Host(root, docker, program, capsys)
+    monkeypatch.setattr(mysql_upgrade, "load", lambda: None)
+    monkeypatch.setattr(mysql_upgrade.backup, "full", lambda _, kind: made.backups.append(kind))
+    monkeypatch.setattr(mysql_upgrade.restore, "prove", lambda _: made.backups.append("restored"))
+    return made
+
+
+def test_a_release_that_changes_neither_restarts_nothing(host: Host) -> None:
+    # Its own configuration is put in place with the colour, without a restart.
+    host.write(NGINX, "another")
+    host.write(COMPOSE, "# a comment, and other services\napp: another")
+    assert host.run("plan") == NOTHING
+    assert host.docker.did == []
+    host.deploy()
+    assert host.docker.did == UNCHANGED
+    assert host.backups == []
+
+
+def test_another_version_of_compose_restarts_nothing(host: Host) -> None:
+    host.docker.hashes = {"mysql": "of-another-version", "nginx": "of-another-version"}
+    assert host.run("plan") == NOTHING
+    host.deploy()
+    assert host.docker.did == UNCHANGED
+    host.write(COMPOSE, "nginx: another")
+    host.refused("nginx")
+
+
+def change(host: Host, what: str) -> None:
+    """Change a setting, or a line of the release's files."""
+    if what == "setting":
+        host.set("mysql: more memory")
+    elif what == "configuration":
+        host.write(MYSQL, "another")
+    else:
+        host.write(COMPOSE, f"{what}: another")
+
+
+@pytest.mark.parametrize("what", ["setting", "mysql", "configuration", "nginx"])
+def test_a_restart_has_to_be_allowed(host: Host, what: str) -> None:
+    change(host, what)
     named = "nginx" if what == "nginx" else "mysql"
-    with pytest.raises(SystemExit, match=rf"would restart {named}: .* -e allow_interruption=true"):
-        program(stack.main, "plan", "new")
-    assert docker.did == []
-    program(stack.main, "plan", "new", ALLOWED)
-    assert capsys.readouterr().out.endswith(f"would restart: {named}\n")
+    host.refused(named)
+    assert host.docker.did == []
+    assert host.run("plan", ALLOWED) == f"would restart: {named}"
+    host.deploy("new", ALLOWED)
+    assert f"up --force-recreate {named}" in host.docker.did
+    # Memory can be given back; what a configuration does to the data cannot.
+    assert host.backups == (BACKED_UP if what == "configuration" else [])
 
 
-def test_both_are_named(placed: Path, docker: FakeDocker, program: Program) -> None:
-    for what in ("mysql", "nginx"):
-        change(docker, placed, what)
-    with pytest.raises(SystemExit, match="would restart mysql and nginx: "):
-        program(stack.main, "plan", "new")
+def test_both_are_named(host: Host) -> None:
+    host.write(COMPOSE, "mysql: another\nnginx: another")
+    host.refused("mysql and nginx")
 
 
-def test_a_configuration_that_mysql_refuses_stops_it(
-    placed: Path, docker: FakeDocker, program: Program
-) -> None:
+def test_a_configuration_that_mysql_refuses_stops_it(host: Host) -> None:
     """MySQL tries the release's own files, not those that are in place."""
-    change(docker, placed, "deploy/mysql/order-service.cnf")
-    docker.failing["try MySQL with new"] = "[ERROR] unknown variable 'sense=1'"
+    host.write(MYSQL, "another")
+    host.docker.failing["try MySQL with new"] = "[ERROR] unknown variable 'sense=1'"
     with pytest.raises(SystemExit, match=r"it runs on with what it has: .*'sense=1'"):
-        program(stack.main, "plan", "new", ALLOWED)
+        host.run("plan", ALLOWED)
 
 
-def test_where_nothing_runs_nothing_is_restarted(
-    placed: Path, docker: FakeDocker, program: Program
-) -> None:
-    change(docker, placed, "mysql")
-    docker.containers["order-service-mysql-1"].running = False
-    del docker.containers["order-service-nginx-1"]
-    program(stack.main, "plan", "new")
-    assert docker.did == []
+def test_where_nothing_runs_nothing_is_restarted(host: Host) -> None:
+    host.write(COMPOSE, "mysql: another\nnginx: another")
+    host.docker.containers["order-service-mysql-1"].running = False
+    del host.docker.containers["order-service-nginx-1"]
+    assert host.run("plan") == NOTHING
+    assert host.docker.did == []
 
 
-def test_what_changed_is_started_anew_and_only_once(
-    placed: Path, docker: FakeDocker, program: Program, capsys: pytest.CaptureFixture[str]
-) -> None:
-    change(docker, placed, "deploy/mysql/order-service.cnf")
-    for expected in ("CHANGED", "UNCHANGED"):
-        program(stack.main, "place", "new")
-        assert capsys.readouterr().out == f"{expected}\n"
-    for started, expected in ((["--force-recreate mysql", "nginx"], "CHANGED: started mysql"),
-                              (["mysql", "nginx"], "UNCHANGED")):  # fmt: skip
-        docker.did.clear()
-        program(stack.main, "up", "new")
-        assert docker.did == [f"up {one}" for one in started]
-        assert capsys.readouterr().out == f"{expected}\n"
+def test_what_changed_is_started_anew_and_only_once(host: Host) -> None:
+    host.write(MYSQL, "another")
+    assert host.run("place") == "CHANGED"
+    assert host.backups == BACKED_UP
+    assert host.run("up") == "CHANGED: started mysql"
+    assert host.docker.did == ["up --force-recreate mysql", "up --no-recreate nginx"]
+    host.docker.did.clear()
+    assert [host.run(action) for action in ("place", "up")] == ["UNCHANGED", "UNCHANGED"]
+    assert host.docker.did == UNCHANGED
+    assert host.backups == BACKED_UP
 
 
-def test_the_rollout_alone_replaces_the_configuration_of_nginx(
-    placed: Path, root: Path, program: Program
-) -> None:
-    (placed / "deploy/nginx/nginx.conf").write_text("another")
-    (placed / "docker-compose.yml").write_text("another")
-    program(stack.main, "place", "new")
-    assert (root / "stack/deploy/nginx/nginx.conf").read_text() == "nginx.conf, the same\n"
-    assert (root / "stack/docker-compose.yml").read_text() == "another"
+def test_the_rollout_alone_replaces_the_configuration_of_nginx(host: Host) -> None:
+    host.write(NGINX, "another")
+    host.write(COMPOSE, "another")
+    host.run("place")
+    assert host.placed(NGINX) == "nginx.conf, the same"
+    assert host.placed(COMPOSE) == "another"
 
 
-def test_what_docker_says_is_told(docker: FakeDocker, placed: Path, program: Program) -> None:
-    docker.failing["up mysql"] = "no space left on device"
+def test_what_docker_says_is_told(host: Host) -> None:
+    host.docker.failing["up --no-recreate mysql"] = "no space left on device"
     with pytest.raises(SystemExit, match=r"FAILED: .*no space left on device"):
-        program(stack.main, "up", placed.name)
+        host.run("up")
 
 
-def test_a_setting_that_compose_refuses_is_told(placed: Path, root: Path) -> None:
-    (placed / "docker-compose.yml").unlink()
+def test_a_setting_that_compose_refuses_is_told(host: Host) -> None:
+    release = host.root / "releases/new"
+    (release / COMPOSE).unlink()
     with pytest.raises(CommandError, match="no such file"):
-        stack.compose(placed, "new", "config", "--hash", "mysql", mounted=root)
+        base(release, "new").services()
+
+
+def test_an_image_that_is_missing_is_pulled_before_anything_stops(host: Host) -> None:
+    host.write(COMPOSE, "nginx: image nginx:1.30@sha256:new")
+    host.refused(r"nginx \(another image\)")
+    assert host.docker.did == ["pull nginx:1.30@sha256:new"]
+    host.deploy("new", ALLOWED)
+    assert host.docker.did[1:] == ["up --no-recreate mysql", "up --force-recreate nginx"]
+
+
+def test_an_image_that_cannot_be_pulled_changes_nothing(host: Host) -> None:
+    name = "mysql:9.7@sha256:new"
+    host.write(COMPOSE, f"mysql: image {name}")
+    host.docker.failing[f"pull {name}"] = "manifest unknown"
+    with pytest.raises(SystemExit, match=rf"{name} is not on this host: .*manifest unknown"):
+        host.run("plan", ALLOWED)
+
+
+def test_the_same_image_by_its_digest_restarts_nothing(host: Host) -> None:
+    name = "mysql:9.7@sha256:of-today"
+    host.write(COMPOSE, f"mysql: image {name}")
+    host.docker.pulled[name] = host.docker.pulled["mysql:9.7"]
+    assert host.run("plan") == NOTHING
+
+
+@pytest.mark.parametrize("name", ["mysql", "nginx"])
+def test_an_image_pulled_by_hand_changes_nothing_by_itself(host: Host, name: str) -> None:
+    """Compose would start such a container anew, and MySQL upgrade its data."""
+    tag = {"mysql": "mysql:9.7", "nginx": "nginx:1.30"}[name]
+    host.docker.pulled[tag] = "sha256:pulled"
+    host.docker.versions["sha256:pulled"] = "9.7.5"
+    host.refused(rf"{name} \(another image\)")
+    assert (host.docker.did, host.backups) == ([], [])
+    host.deploy("new", ALLOWED)
+    assert f"up --force-recreate {name}" in host.docker.did
+    assert host.backups == (BACKED_UP if name == "mysql" else [])
+    host.docker.did.clear()
+    host.deploy()
+    assert host.docker.did == UNCHANGED
+
+
+def test_an_older_mysql_is_refused(host: Host) -> None:
+    host.write(COMPOSE, "mysql: image mysql:8.4")
+    host.docker.pulled["mysql:8.4"] = "sha256:older"
+    host.docker.versions["sha256:older"] = "8.4.10"
+    refusal = r"mysql:8\.4 is MySQL 8\.4\.10, and MySQL 9\.7\.4 has written the data"
+    with pytest.raises(SystemExit, match=refusal):
+        host.run("plan", ALLOWED)
+
+
+def test_without_a_backup_that_restores_nothing_is_put_in_place(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise CommandError("it does not restore to what was recorded")
+
+    monkeypatch.setattr(mysql_upgrade.restore, "prove", fails)
+    host.write(MYSQL, "another")
+    host.write(COMPOSE, "another")
+    with pytest.raises(SystemExit, match=r"MySQL is left as it is, .* what was recorded"):
+        host.run("place")
+    assert host.backups == ["before-upgrade"]
+    assert host.placed(MYSQL) == "order-service.cnf, the same"
+    assert host.placed(COMPOSE) == "docker-compose.yml, the same"
+
+
+def test_what_a_former_release_started_is_taken_over(host: Host) -> None:
+    host.forget()
+    assert host.run("plan") == NOTHING
+    host.docker.hashes = {"mysql": "of-another-version", "nginx": "of-another-version"}
+    host.deploy()
+    assert host.docker.did == UNCHANGED
+    host.write(MYSQL, "another")
+    host.refused("mysql")
+
+
+def test_what_was_started_with_other_settings_is_not_taken_over(host: Host) -> None:
+    host.forget()
+    host.docker.hashes = {"mysql": "of-another-setting"}
+    host.refused("mysql")
+    host.deploy("new", ALLOWED)
+    assert host.docker.did[-2:] == ["up --force-recreate mysql", "up --no-recreate nginx"]
+    # Nobody knows whether its configuration is another one, too.
+    assert host.backups == BACKED_UP
+
+
+def test_files_that_this_compose_refuses_are_other_files(host: Host) -> None:
+    (host.root / "state/started/nginx" / COMPOSE).write_text("refused\n")
+    host.write(COMPOSE, "a comment")
+    host.refused("nginx")

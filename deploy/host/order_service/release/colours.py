@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, try_run
+from order_service.release import changes
+from order_service.release.project import Project
 from order_service.secrets import secret_files
 
 PORT = 5000
@@ -50,15 +52,18 @@ class Colour:
         Raises:
             CommandError: it failed.
         """
+        return self.described(release).compose(*arguments, seconds=seconds)
+
+    def described(self, release: str) -> Project:
+        """Return the Compose project that the release makes of this place."""
         folder = RELEASES / release
-        files = (folder / "docker-compose.yml", folder / "deploy" / "host" / "colour.yml")
-        given = ("-f", str(files[0]), "-f", str(files[1]), "--env-file", str(STACK / ".env"))
-        return run(
-            ["docker", "compose", "-p", self.project, *given, *arguments],
-            seconds=seconds,
-            env={
+        return Project(
+            name=self.project,
+            files=(folder / "docker-compose.yml", folder / "deploy" / "host" / "colour.yml"),
+            settings=STACK / ".env",
+            directory=folder,
+            environment={
                 "COLOUR_ADDRESS": self.address,
-                "COMPOSE_FILE": "",
                 "RELEASE": release,
                 "REVISION": release,
             },
@@ -71,21 +76,17 @@ class Colour:
         self.compose(
             release, "up", "-d", "--no-deps", "--force-recreate", "--remove-orphans", *services
         )
+        changes.remember(self.name, self.described(release))
 
     def wants_change(self, release: str) -> bool:
         """Return whether what runs here differs from what the release and the settings say."""
-        containers = self.containers()
-        if not containers:
-            return True
-        hashes = dict(
-            line.split() for line in self.compose(release, "config", "--hash", "*").splitlines()
+        runs = {one["com.docker.compose.service"]: one for one in self.containers()}
+        wanted = self.described(release)
+        return (
+            runs.keys() != wanted.services().keys() & set(SERVICES)
+            or bool(changes.find(self.name, wanted, runs))
+            or secret_files.newer_than([one["id"] for one in runs.values()])
         )
-        runs = {
-            one["com.docker.compose.service"]: one["com.docker.compose.config-hash"]
-            for one in containers
-        }
-        wanted = {name: hashes[name] for name in SERVICES if name in hashes}
-        return runs != wanted or secret_files.newer_than([one["id"] for one in containers])
 
     def containers(self) -> list[dict[str, str]]:
         """Return the labels of this place's containers, with their `id`."""

@@ -1,4 +1,4 @@
-"""The releases' images and folders on this host."""
+"""Images on this host: the releases', with their folders, and those that others made."""
 
 from __future__ import annotations
 
@@ -6,17 +6,35 @@ import json
 import shutil
 from collections.abc import Iterable
 
-from order_service.host import RELEASES, run, try_run
+from order_service.host import RELEASES, CommandError, run, try_run
 
 REPOSITORY = "order-service"
+PULL_SECONDS = 900
 
 
 def find(release: str) -> str | None:
     """Return the id of the release's image, or None."""
-    found = try_run(
-        ["docker", "image", "inspect", "--format", "{{.Id}}", f"{REPOSITORY}:{release}"]
-    )
+    return identify(f"{REPOSITORY}:{release}")
+
+
+def identify(name: str) -> str | None:
+    """Return the id of the image that has the name here, or None."""
+    found = try_run(["docker", "image", "inspect", "--format", "{{.Id}}", name])
     return found.stdout.strip() if found.returncode == 0 else None
+
+
+def fetch(name: str) -> None:
+    """Pull an image, unless it is here.
+
+    Raises:
+        CommandError: it cannot be pulled.
+    """
+    if identify(name):
+        return
+    try:
+        run(["docker", "pull", "--quiet", name], seconds=PULL_SECONDS)
+    except CommandError as problem:
+        raise CommandError(f"the image {name} is not on this host: {problem}") from None
 
 
 def prune(kept: list[str]) -> None:

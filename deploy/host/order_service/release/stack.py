@@ -2,27 +2,31 @@
 
 plan   say what a release would restart, and refuse it where nobody has allowed that, or where
        MySQL would not start with it
-place  put the release's Compose files and MySQL's configuration in place
+place  put the release's Compose files and MySQL's configuration in place, after a backup where
+       MySQL's data may become such as the former MySQL cannot read
 up     start what is not running, and restart what has changed
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from order_service.host import RELEASES, STACK, STATE, CommandError, run, say, try_run, write_text
+from order_service.host import RELEASES, STACK, CommandError, say, try_run
+from order_service.release import changes, images, mysql_upgrade
+from order_service.release.changes import Change
+from order_service.release.project import BASE_FILES, Project, base
 
 SERVICES = ("mysql", "nginx")
-FILES = (Path("docker-compose.yml"), Path("deploy/host/base.yml"))
 FOLDERS = (Path("deploy/mysql"), Path("deploy/nginx"))
-# nginx's own changes with the colour; the rollout does that.
-OWN_CONFIGURATION = {"mysql": Path("deploy/mysql"), "nginx": None}
+# What is read at the start only. nginx's own changes with the colour; the rollout does that.
+CONFIGURATION = {"mysql": Path("deploy/mysql")}
 START_SECONDS = 400
 
 
@@ -38,50 +42,40 @@ def main() -> None:
         if given.action == "plan":
             plan(given.release, allowed=given.allow_interruption)
         elif given.action == "place":
-            place(given.release)
+            say("CHANGED" if place(given.release) else "UNCHANGED")
         else:
-            up(given.release, given.services)
-    except CommandError as problem:
+            started = up(given.release, given.services)
+            say(f"CHANGED: started {', '.join(started)}" if started else "UNCHANGED")
+    except (CommandError, OSError) as problem:
         sys.exit(f"FAILED: {problem}")
-
-
-def compose(
-    folder: Path, release: str, *arguments: str, mounted: Path = STACK, seconds: float = 120
-) -> str:
-    """Run `docker compose` on the base project, as the files below the folder define it.
-
-    Args:
-        folder: has the Compose files.
-        release: whose image the one-shots have.
-        arguments: of `docker compose`.
-        mounted: the folder whose files the containers see.
-        seconds: after which it is given up.
-    """
-    files = [part for file in FILES for part in ("-f", str(folder / file))]
-    where = ["--project-directory", str(mounted), "--env-file", str(STACK / ".env")]
-    return run(
-        ["docker", "compose", "-p", "order-service", *where, *files, *arguments],
-        seconds=seconds,
-        env={"COMPOSE_FILE": "", "RELEASE": release},
-    )
 
 
 def plan(release: str, *, allowed: bool) -> None:
     """Say what would be restarted.
 
     Raises:
-        CommandError: something that serves would be, and nobody has allowed that; or MySQL refuses
-            the configuration that it would be started with.
+        CommandError: something that serves would be, and nobody has allowed that; or MySQL cannot
+            run on its data with what the release has; or an image cannot be pulled.
     """
-    restarts = [name for name in SERVICES if _differs(RELEASES / release, release, name)]
-    if restarts and not allowed:
+    for name in SERVICES:
+        _take_over(name, release)
+    described = base(RELEASES / release, release).services()
+    for name in SERVICES:
+        images.fetch(described[name]["image"])
+    found = {
+        name: change for name in SERVICES if (change := _change(RELEASES / release, release, name))
+    }
+    if change := found.get("mysql"):
+        mysql_upgrade.check("order-service-mysql-1", change)
+    if found and not allowed:
+        named = (f"{name} (another image)" if found[name].image else name for name in found)
         raise CommandError(
-            f"this release or its settings would restart {' and '.join(restarts)}: requests fail"
+            f"this release or its settings would restart {' and '.join(named)}: requests fail"
             " for some seconds. Run it again with -e allow_interruption=true when that may be."
         )
-    if "mysql" in restarts:
+    if "mysql" in found:
         _try_mysql(release)
-    say(f"would restart: {', '.join(restarts) or 'nothing'}")
+    say(f"would restart: {', '.join(found) or 'nothing'}")
 
 
 def _try_mysql(release: str) -> None:
@@ -92,17 +86,27 @@ def _try_mysql(release: str) -> None:
     folder = RELEASES / release
     once = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "mysqld", "mysql")
     try:
-        compose(folder, release, *once, "--validate-config", mounted=folder, seconds=START_SECONDS)
+        base(folder, release, mounted=folder).compose(
+            *once, "--validate-config", seconds=START_SECONDS
+        )
     except CommandError as problem:
         raise CommandError(
             f"MySQL refuses this release's configuration, so it runs on with what it has: {problem}"
         ) from None
 
 
-def place(release: str) -> None:
-    """Put the files in place. nginx's configuration is the rollout's, once there is one."""
+def place(release: str) -> bool:
+    """Put the files in place; return whether they were not.
+
+    nginx's configuration is the rollout's, once there is one.
+
+    Raises:
+        CommandError: there is no backup of what could not be undone; nothing is put in place.
+    """
+    if change := _change(RELEASES / release, release, "mysql"):
+        mysql_upgrade.prepare(change)
     changed = False
-    for file in FILES:
+    for file in BASE_FILES:
         changed |= _copy(RELEASES / release / file, STACK / file)
     for folder in FOLDERS:
         if folder.name == "nginx" and (STACK / folder).exists():
@@ -110,32 +114,45 @@ def place(release: str) -> None:
         for source in sorted((RELEASES / release / folder).rglob("*")):
             if source.is_file():
                 changed |= _copy(source, STACK / source.relative_to(RELEASES / release))
-    say("CHANGED" if changed else "UNCHANGED")
+    return changed
 
 
-def up(release: str, services: list[str]) -> None:
-    """Start the services and wait until they are healthy."""
-    changed = []
+def up(release: str, services: Sequence[str] = SERVICES) -> list[str]:
+    """Start the services and wait until they are healthy; return which were started."""
+    started = []
     for name in services:
-        running = _container(name)
-        if running is None or _differs(STACK, release, name):
-            changed.append(name)
-        arguments = ["up", "--detach", "--no-deps", "--wait"]
-        if running and _configuration_changed(STACK, name):
-            arguments.append("--force-recreate")
-        compose(STACK, release, *arguments, name, seconds=START_SECONDS)
-        _remember_configuration(name)
-    say(f"CHANGED: started {', '.join(changed)}" if changed else "UNCHANGED")
+        running = _container(name) is not None
+        change = _change(STACK, release, name)
+        # Whether it is another one is said here: Compose's versions differ in their opinion.
+        how = ["--force-recreate"] if change else ["--no-recreate"] if running else []
+        base(STACK, release).compose(
+            "up", "--detach", "--no-deps", "--wait", *how, name, seconds=START_SECONDS
+        )
+        changes.remember(name, _described(STACK, release, name))
+        if change or not running:
+            started.append(name)
+    return started
 
 
-def _differs(folder: Path, release: str, name: str) -> bool:
-    """Return whether a container that runs is another one than the files and settings describe."""
-    running = _container(name)
-    if running is None:
-        return False
-    wanted = compose(folder, release, "config", "--hash", name).split()[-1]
-    has: str = running["Config"]["Labels"]["com.docker.compose.config-hash"]
-    return wanted != has or _configuration_changed(folder, name)
+def _change(folder: Path, release: str, name: str) -> Change | None:
+    """Return what a container that runs has otherwise than the files and settings describe."""
+    if running := _container(name):
+        labels = {name: running["Config"]["Labels"]}
+        return changes.find(name, _described(folder, release, name), labels).get(name)
+    return None
+
+
+def _take_over(name: str, release: str) -> None:
+    """Know what a former release has started, before its files are replaced."""
+    if running := _container(name):
+        labels = {name: running["Config"]["Labels"]}
+        changes.take_over(name, _described(STACK, release, name), labels)
+
+
+def _described(folder: Path, release: str, name: str) -> Project:
+    """Return the base project, and to it what that service reads at its start."""
+    own = CONFIGURATION.get(name)
+    return replace(base(folder, release), configuration=own and folder / own)
 
 
 def _container(name: str) -> dict[str, Any] | None:
@@ -144,29 +161,6 @@ def _container(name: str) -> dict[str, Any] | None:
         return None
     described: list[dict[str, Any]] = json.loads(found.stdout)
     return described[0] if described[0]["State"]["Running"] else None
-
-
-def _configuration_changed(folder: Path, name: str) -> bool:
-    remembered = _memory(name)
-    return remembered.exists() and remembered.read_text() != _configuration(folder, name)
-
-
-def _remember_configuration(name: str) -> None:
-    write_text(_memory(name), _configuration(STACK, name))
-
-
-def _memory(name: str) -> Path:
-    return STATE / f"{name}-configuration.sha256"
-
-
-def _configuration(folder: Path, name: str) -> str:
-    """Return a digest of the files that the service reads at its start only."""
-    own = OWN_CONFIGURATION[name]
-    digest = hashlib.sha256()
-    for path in sorted((folder / own).rglob("*")) if own else ():
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _copy(source: Path, target: Path) -> bool:

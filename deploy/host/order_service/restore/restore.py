@@ -116,6 +116,11 @@ def drill(settings: Settings) -> None:
     say(json.dumps(store.last("drill"), indent=2))
 
 
+def prove(settings: Settings) -> None:
+    """Try the newest backup, as a drill does."""
+    drill(settings)
+
+
 def _copy_newest_binlogs(settings: Settings) -> None:
     """Copy what this host's MySQL still has; where it is gone, what was copied has to do."""
     try:

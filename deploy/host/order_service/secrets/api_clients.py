@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from order_service.host import RELEASES, SETTINGS, CommandError, read_json, say
-from order_service.release import stack
+from order_service.release import project
 from order_service.secrets import secret_files
 
 LISTED = SETTINGS / "clients.json"
@@ -115,5 +115,6 @@ def rotate(release: str, name: str, overlap: int) -> set[str]:
 def _flask(release: str, *arguments: str) -> Any:
     """Run a command of the release's on its clients; return what it prints."""
     once = ("run", "--rm", "--no-deps", "-T", "migrate", "flask", "clients")
-    told = stack.compose(RELEASES / release, release, *once, *arguments, "--json", seconds=SECONDS)
+    base = project.base(RELEASES / release, release)
+    told = base.compose(*once, *arguments, "--json", seconds=SECONDS)
     return json.loads(told.splitlines()[-1])
