@@ -47,6 +47,14 @@ def role(task: Task) -> tuple[str, str] | None:
     return None
 
 
+def tasks_of(name: str, file: str) -> Iterator[Task]:
+    """Yield the tasks of a role's file, and of those that it includes."""
+    for task in flat(yaml.safe_load((ANSIBLE / f"roles/{name}/tasks/{file}").read_text())):
+        yield task
+        if included := task.get("ansible.builtin.include_tasks"):
+            yield from tasks_of(name, included)
+
+
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.name)
 def test_each_playbook_checks_the_settings_before_anything_else(path: Path) -> None:
     only = play(path)
@@ -77,3 +85,20 @@ def test_each_role_is_used_and_says_what_it_takes() -> None:
         assert "main" in specs, path.name
         for entry in specs:
             assert (path / f"tasks/{entry}.yml").is_file()
+
+
+def test_packages_are_installed_by_a_deployment_only() -> None:
+    """A mirror that is away stops no restore, and no backup before a migration."""
+    others = {found for task in all_tasks() if (found := role(task)) and found[1] != "main"}
+    assert ("backup", "run") in others
+    entries = [*others, ("restore", "main"), ("migrate", "main")]
+    for name, entry in entries:
+        assert "packages" not in {
+            found[0] for task in tasks_of(name, f"{entry}.yml") if (found := role(task))
+        }, (name, entry)
+
+
+def test_who_installs_packages_waits_for_others_who_do() -> None:
+    installs = [one for task in all_tasks() if (one := task.get("ansible.builtin.apt"))]
+    assert installs
+    assert all("lock_timeout" in one for one in installs)

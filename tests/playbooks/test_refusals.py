@@ -34,7 +34,9 @@ WRONG: dict[str, Any] = {
     "node_exporter_address": "9100",
     "image_digest": "sha256:12",
     "image_registry": "registry.example.com/shop/orders:1.0",
-    "web_subnet": "192.168.213.0/16",
+    "container_networks": "192.168.213.0/20",
+    "stage": "Staging 1",
+    "swap_megabytes": -1,
     "webhook_url": "ftp://shop.example.com",
     "events_url": "shop.example.com/events",
     "traces_url": "collector.example.com:4318",
@@ -55,7 +57,10 @@ PROGRAMS = {
     "apt-config": "",
     "apt-get": """echo "'http://no host/debian/dists/trixie/InRelease' packages_InRelease 0" """,
     "dpkg-query": "echo install ok installed",
+    "cloud-init": "exec sleep 30",
+    "docker": "echo 192.168.208.0/24 shop",
     "id": "echo 0",
+    "ip": """echo '[{"dst": "default", "dev": "eth0"}, {"dst": "192.168.220.0/22", "dev": "eth1"}]'""",
     "ss": """echo 'LISTEN 0 5 0.0.0.0:80 0.0.0.0:* users:(("apache2",pid=7,fd=3))'""",
     "systemd-analyze": "echo never heard of it >&2; exit 1",
 }
@@ -84,6 +89,18 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "image_digest is set, and image_registry is missing",
         ],
     ),
+    "web-subnet": (
+        {"container_networks": "10.200.0.0/20", "web_subnet": "10.200.9.0/24"},
+        [
+            'web_subnet is "10.200.9.0/24", expected an IPv4 network of 256 addresses, such as'
+            " 192.168.213.0/24, outside of 10.200.0.1/24 and 10.200.8.0/21"
+        ],
+    ),
+    "second-database": (
+        {"independent_hosts": False},
+        ["each gets a MySQL of its own", "For hosts that have nothing in common set"],
+    ),
+    # What is told of them has no value: they may be secrets.
     "old-ansible": ({"control_ansible_version": "99.1"}, ["99.1 or later is needed", REMEDY]),
     "collections": (
         {"control_collections": {"shop.none": "1.0", "ansible.posix": "99"}},
@@ -114,9 +131,16 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "minimum_memory_mb": 10**8,
             "minimum_free_disk_gb": 10**5,
             "ssh_allowed_sources": ["192.0.2.0/24"],
+            "app_cpus": 1000.5,
+            "web_subnet": "192.0.2.0/24",
+            "control_first_start_seconds": 0.2,
         },
         [
             "poor runs ",
+            "poor has not ended its first start within 0.2 s",
+            "processors, and app_cpus or mysql_cpus is 1000.5: Docker refuses such a limit",
+            "would not reach 192.168.220.0/22 (by eth1), 192.0.2.7 (this machine) any more",
+            "has networks of Docker where container_networks puts others: 192.168.208.0/24 (shop)",
             "100000000 are needed",
             "minimum_free_disk_gb wants 102400000",
             "cannot look up no host",

@@ -37,6 +37,7 @@ class Cases(ControlNode):
             ansible_port=NO_PORT,
             ansible_ssh_extra_args="-F /dev/null -o BatchMode=yes",
             ansible_ssh_retries=0,
+            independent_hosts=True,
         )
         for path in sorted(self.ansible_folder.glob("*.yml")):
             # One host after the other, the first refusal would end the run.

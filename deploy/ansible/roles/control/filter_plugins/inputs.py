@@ -48,7 +48,7 @@ def wrong_settings(
     for name, pattern in patterns.items():
         if name in settings and not re.fullmatch(pattern["matches"], str(settings[name])):
             problems.append(_problem(settings, name, pattern["expected"]))
-    others = (_wrong_networks, _wrong_clients, _missing)
+    others = (_wrong_networks, _wrong_container_networks, _wrong_clients, _missing)
     return problems + [problem for find in others for problem in find(settings)]
 
 
@@ -64,6 +64,22 @@ def _wrong_networks(settings: Mapping[str, Any]) -> Iterator[str]:
     if not all(re.fullmatch(MIRROR, mirror) for mirror in mirrors):
         expected = "addresses without a path, such as https://mirror.example.com"
         yield _problem(settings, "docker_registry_mirrors", expected)
+
+
+def _wrong_container_networks(settings: Mapping[str, Any]) -> Iterator[str]:
+    if not _sized(settings.get("container_networks", "0.0.0.0/20"), 20):
+        expected = "an IPv4 network of 4,096 addresses, such as 10.200.0.0/20"
+        yield _problem(settings, "container_networks", expected)
+    elif web := settings.get("web_subnet"):
+        others = [settings["order_service_networks"][part] for part in ("docker0", "others")]
+        if not _sized(web, 24) or overlapping({web: ""}, others):
+            expected = "an IPv4 network of 256 addresses, such as 192.168.213.0/24, outside of "
+            yield _problem(settings, "web_subnet", expected + " and ".join(others))
+
+
+def _sized(text: str, prefix: int) -> bool:
+    network = _network(text)
+    return isinstance(network, ipaddress.IPv4Network) and network.prefixlen == prefix
 
 
 def _wrong_clients(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -100,6 +116,19 @@ def in_networks(address: str, networks: Iterable[str]) -> bool:
     return any(plain in network for network in map(_network, networks) if network)
 
 
+def overlapping(networks: Mapping[str, str], others: Iterable[str]) -> list[str]:
+    """Return those of the networks that overlap one of the others, each with what it is.
+
+    They are networks or single addresses, IPv4 or IPv6; the others may be addresses in a network.
+    """
+    taken = [ipaddress.ip_interface(other).network for other in others]
+    return [
+        f"{network} ({what})"
+        for network, what in networks.items()
+        if any(ipaddress.ip_interface(network).network.overlaps(one) for one in taken)
+    ]
+
+
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     try:
         return ipaddress.ip_network(text)
@@ -126,5 +155,6 @@ class FilterModule:
             "misspelled": misspelled,
             "wrong_settings": wrong_settings,
             "in_networks": in_networks,
+            "overlapping": overlapping,
             "collection_version": collection_version,
         }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -32,6 +33,10 @@ options:
     type: str
     required: true
     description: The Compose project whose containers may have the ports.
+  first_start_seconds:
+    type: float
+    default: 600
+    description: How long to wait for cloud-init.
 """
 EXAMPLES = "- host_survey: {ports: [80, 443], project: shop}"
 RETURN = """
@@ -40,23 +45,62 @@ taken: {description: The ports that other programs have and who they are, type: 
 unknown_names: {description: The names that could not be looked up, type: list}
 memory_mb: {description: The memory in all, type: int}
 init: {description: The first process's name, type: str}
+first_start_ended: {description: Whether cloud-init has, type: bool}
+processors: {description: How many there are, type: int}
+reached: {description: 'Networks and addresses that it sends to, with what they are', type: dict}
+container_networks: {description: 'The networks that Docker has, with their names', type: dict}
 docker_ce: {description: Whether Docker from docker.com is installed, type: bool}
 """
+RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+# Of the program `timeout`.
+TIMED_OUT = 124
 DATA = ("/opt", "/var/lib", "/var/lib/docker")
 
 
 def survey(module: AnsibleModule) -> dict[str, Any]:
     """Return the findings."""
-    if shutil.which("cloud-init"):
-        module.run_command(["cloud-init", "status", "--wait"])
     return {
+        "first_start_ended": first_start_ended(module),
         "free": free(),
         "taken": taken(module),
         "unknown_names": [name for name in names(module) if not known(name)],
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        "processors": len(os.sched_getaffinity(0)),
+        "reached": reached(module),
+        "container_networks": container_networks(module),
         "init": Path("/proc/1/comm").read_text().strip(),
         "docker_ce": installed(module, "docker-ce"),
     }
+
+
+def first_start_ended(module: AnsibleModule) -> bool:
+    """Return whether cloud-init is done, once it is or the time is over."""
+    if not shutil.which("cloud-init"):
+        return True
+    seconds = str(module.params["first_start_seconds"])
+    status, _, _ = module.run_command(["timeout", seconds, "cloud-init", "status", "--wait"])
+    return bool(status != TIMED_OUT)
+
+
+def reached(module: AnsibleModule) -> dict[str, str]:
+    """Return the networks of IPv4 that the host has routes to, and its name servers."""
+    _, answer, _ = module.run_command(["ip", "-4", "-json", "route"])
+    found = {
+        route["dst"]: f"by {route.get('dev', 'a route')}"
+        for route in json.loads(answer or "[]")
+        if route["dst"] != "default" and not route.get("dev", "").startswith(("docker", "br-"))
+    }
+    texts = [path.read_text() for path in map(Path, RESOLVERS) if path.exists()]
+    servers = re.findall(r"^nameserver ([\d.]+)$", "\n".join(texts), re.MULTILINE)
+    return found | dict.fromkeys(servers, "a name server")
+
+
+def container_networks(module: AnsibleModule) -> dict[str, str]:
+    """Return the networks that Docker has."""
+    _, names, _ = module.run_command(["docker", "network", "ls", "--format={{.Name}}"])
+    form = "--format={{range .IPAM.Config}}{{.Subnet}} {{$.Name}}\n{{end}}"
+    found = module.run_command(["docker", "network", "inspect", form, *names.split()])[1]
+    return dict(line.split() for line in found.splitlines() if line.strip())
 
 
 def free() -> dict[str, Any]:
@@ -115,6 +159,7 @@ def main() -> None:
             "ports": {"type": "list", "elements": "int", "required": True},
             "names": {"type": "list", "elements": "str", "default": []},
             "project": {"type": "str", "required": True},
+            "first_start_seconds": {"type": "float", "default": 600},
         },
         supports_check_mode=True,
     )
