@@ -28,6 +28,7 @@ WRONG: dict[str, Any] = {
     "backup_daily_at": "noon",
     "backup_drill_on": "2nd of the month",
     "bake_bad_share": 1.5,
+    "bake_slow_factor": 0.5,
     "automatic_reboot_time": "4 o'clock",
     "journal_max_size": "lots",
     "metrics_directory": "metrics",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 LABEL = "com.docker.compose"
 AS_WANTED = "as-wanted"
@@ -27,14 +29,13 @@ class Container:
     name: str
     release: str = ""
     config_hash: str = AS_WANTED
-    # The id of its image.
-    image: str = ""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     running: bool = True
     status: str = "Up 5 minutes (healthy)"
     # What its health check says; empty where it has none.
     health: str = ""
     logs: str = ""
+    address: str = ""
 
     @property
     def project(self) -> str:
@@ -52,12 +53,48 @@ class Container:
             f"{LABEL}.project": self.project,
             f"{LABEL}.service": self.service,
             f"{LABEL}.config-hash": self.config_hash,
-            f"{LABEL}.image": self.image,
             "org.opencontainers.image.version": self.release,
         }
         state = {"Running": self.running, "StartedAt": f"{self.started:%Y-%m-%dT%H:%M:%S.%f}789Z"}
-        described = {"Id": self.name, "Image": self.image, "State": state}
-        return described | {"Config": {"Labels": labels}}
+        return {"Id": self.name, "Config": {"Labels": labels}, "State": state}
+
+
+class Following:
+    """Stands in for the `subprocess.Popen` of `docker logs --follow`, with a real pipe."""
+
+    def __init__(self, since: datetime, lines: Iterable[tuple[datetime, str]]) -> None:
+        self._since = since
+        reading, self._writing = os.pipe()
+        fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 2**20)
+        self.stdout = os.fdopen(reading, "rb", buffering=0)
+        self.ended = False
+        for when, line in lines:
+            self.write(when, line)
+
+    def write(self, when: datetime, line: str) -> None:
+        """Hand on a line of the log, if it is late enough and somebody reads."""
+        if when >= self._since and not self.ended:
+            self.write_raw(f"{line}\n")
+
+    def write_raw(self, text: str) -> None:
+        """Hand on what may be a part of a line."""
+        os.write(self._writing, text.encode())
+
+    def kill(self) -> None:
+        """End, as the log does when its container stops."""
+        if not self.ended:
+            os.close(self._writing)
+        self.ended = True
+
+    def wait(self, _seconds: float) -> None:
+        """Do nothing: it ends at once."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.stdout.close()
 
 
 class FakeDocker:
@@ -71,14 +108,13 @@ class FakeDocker:
         self.containers: dict[str, Container] = {}
         # The ids by all names.
         self.images: dict[str, str] = {}
-        # Those that others made, and which MySQL is in them, by their ids.
-        self.pulled = {"mysql:9.7": "sha256:mysql", "nginx:1.30": "sha256:nginx"}
-        self.versions = {"sha256:mysql": "9.7.4"}
         # Of Compose's files: the services of a colour, and what differs from what runs.
         self.services = ["app"]
         self.hashes: dict[str, str] = {}
-        # What the health checks of those say that are started from now on.
+        # What the health checks of those say that are started from now on, and where they answer,
+        # by the middle of their names.
         self.healths: dict[str, str] = {}
+        self.addresses: dict[str, str] = {}
         self.secrets = {"auth_password": "the password"}
         self.did: list[str] = []
         # What is done, and what comes of it: Docker's complaint, or another trouble.
@@ -88,6 +124,8 @@ class FakeDocker:
         self.workers = {"10"}
         self.leaving: set[str] = set()
         self.access_log: list[tuple[datetime, str]] = []
+        # Who follows that log, or has followed it.
+        self.following: list[Following] = []
         self.https_port = 0
         self.reload: Callable[[], None] = lambda: None
         self.reload_works = True
@@ -102,7 +140,6 @@ class FakeDocker:
     def add(self, name: str, **fields: Any) -> Container:
         """Have a container, by the middle of its name."""
         container = Container(f"order-service-{name}-1", **fields)
-        container.image = container.image or self._id(self._image_of(container.service)) or ""
         self.containers[container.name] = container
         return container
 
@@ -118,9 +155,7 @@ class FakeDocker:
             "logs": self._logs,
             "port": lambda _: f"127.0.0.1:{self.https_port}\n",
             "ps": self._ps,
-            "pull": self._pull,
             "rm": self._rm,
-            "run": self._run,
             "stop": self._stop,
             "top": lambda _: self._top(),
             "volume": lambda given: f"{self.volumes / given[-1]}\n",
@@ -135,6 +170,19 @@ class FakeDocker:
         except Complaint as complaint:
             return subprocess.CompletedProcess(command, 1, "", str(complaint))
         return subprocess.CompletedProcess(command, 0, printed, "")
+
+    def follow(self, command: Sequence[str], **_: object) -> Following:
+        """Do what `subprocess.Popen` does with `docker logs --follow --since MOMENT`."""
+        since = datetime.fromisoformat(command[4])
+        self.following.append(Following(since, self.access_log))
+        return self.following[-1]
+
+    def log(self, line: str, when: datetime | None = None) -> None:
+        """Add a line to nginx's access log."""
+        entry = (when or datetime.now(UTC), line)
+        self.access_log.append(entry)
+        for one in self.following:
+            one.write(*entry)
 
     def do(self, what: str) -> None:
         """Note what is done; it fails where a test has said so."""
@@ -155,12 +203,14 @@ class FakeDocker:
         folder = files[0].parent
         if "--project-directory" in given:
             folder = Path(given[given.index("--project-directory") + 1])
-        settings = Path(given[given.index("--env-file") + 1])
         while given[0].startswith("-"):
             given = given[2:]
         match given:
-            case ["config", *how]:
-                return self._config(how, [*files, settings])
+            case ["config", "--services"]:
+                return "".join(f"{name}\n" for name in self.services)
+            case ["config", "--hash", wanted]:
+                names = self.services if wanted == "*" else [wanted]
+                return "".join(f"{one} {self.hashes.get(one, AS_WANTED)}\n" for one in names)
             case ["up", *options] if project:
                 self._start_colour(project, options, env["RELEASE"])
             case ["up", "--detach", "--no-deps", "--wait", *options]:
@@ -172,55 +222,16 @@ class FakeDocker:
                 raise AssertionError(f"nobody has said what comes of docker compose {given}")
         return ""
 
-    def _config(self, how: list[str], files: list[Path]) -> str:
-        match how:
-            case ["--services"]:
-                return "".join(f"{name}\n" for name in self.services)
-            case ["--hash", "*"]:
-                names = (*self.services, "mysql", "nginx")
-                return "".join(f"{one} {self.hashes.get(one, AS_WANTED)}\n" for one in names)
-            case ["--format", "json"]:
-                return json.dumps({"services": self._rendered(files)})
-        raise AssertionError(f"nobody has said what comes of docker compose config {how}")
-
-    def _rendered(self, files: list[Path]) -> dict[str, dict[str, Any]]:
-        """Return the services: each has the lines that begin with its name, and its image."""
-        lines = "\n".join(path.read_text() for path in files).splitlines()
-        if "refused" in lines:
-            raise Complaint("services must be a mapping")
-        services = {}
-        for name in (*self.services, "mysql", "nginx"):
-            said = [line for line in lines if line.startswith(f"{name}: ")]
-            named = [line.split()[-1] for line in said if line.startswith(f"{name}: image ")]
-            rest = [line for line in said if not line.startswith(f"{name}: image ")]
-            services[name] = {"image": (named or [self._image_of(name)])[-1], "rest": rest}
-        return services
-
-    def _image_of(self, service: str) -> str:
-        return {"mysql": "mysql:9.7", "nginx": "nginx:1.30"}.get(service, "order-service")
-
-    def _id(self, image: str) -> str | None:
-        if image == "order-service":  # one for all releases: they differ by their labels
-            return "sha256:order-service"
-        return (self.images | self.pulled).get(image)
-
-    def _pull(self, given: list[str]) -> str:
-        self.do(f"pull {given[-1]}")
-        self.pulled[given[-1]] = f"sha256:{given[-1]}"
-        return ""
-
-    def _run(self, given: list[str]) -> str:
-        match given:
-            case ["--rm", "--network=none", "--entrypoint=mysqld", image, "--version"]:
-                version = self.versions[self.pulled.get(image, image)]
-                return f"/usr/sbin/mysqld  Ver {version} for Linux on x86_64 (Source)\n"
-        raise AssertionError(f"nobody has said what comes of docker run {given}")
-
     def _start_colour(self, colour: str, options: list[str], release: str) -> None:
         self.do(f"start {colour}")
         for name in options:
             if not name.startswith("-"):
-                self.add(f"{colour}-{name}", release=release, health=self.healths.get(name, ""))
+                self.add(
+                    f"{colour}-{name}",
+                    release=release,
+                    health=self.healths.get(name, ""),
+                    address=self.addresses.get(f"{colour}-{name}", ""),
+                )
 
     def _one_shot(self, given: list[str], release: str, env: dict[str, str]) -> str:
         match given:
@@ -241,6 +252,8 @@ class FakeDocker:
         match given:
             case [name, "cat", path]:
                 self._known(name)
+                if Path(path).name not in self.secrets:
+                    raise Complaint(f"cat: {path}: No such file or directory")
                 return f"{self.secrets[Path(path).name]}\n"
             case ["order-service-nginx-1", "nginx", *_, "-s", "reload"]:
                 self.do("reload")
@@ -261,10 +274,8 @@ class FakeDocker:
         return "".join(f"{line}\n" for line in ["PID COMMAND", "1 nginx: master process", *lines])
 
     def _logs(self, given: list[str]) -> str:
-        if given[0] == "--timestamps":
-            return self._known(given[1]).logs
-        since = datetime.fromisoformat(given[1])
-        return "".join(f"{line}\n" for when, line in self.access_log if when >= since)
+        assert given[0] == "--timestamps"
+        return self._known(given[1]).logs
 
     def _ps(self, given: list[str]) -> str:
         shown: Iterable[Container] = self.containers.values()
@@ -281,8 +292,8 @@ class FakeDocker:
         _, form, name = given
         if form == "{{with .State.Health}}{{.Status}}{{end}}":
             return f"{self._known(name).health}\n"
-        if form == "{{.Image}}":
-            return f"{self._known(name).image}\n"
+        if form == "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}":
+            return f"{self._known(name).address} \n"
         state = self._known(name).described()["State"]
         if form == "{{json .State}}":
             self.do(f"keep the state of {name}")
@@ -292,8 +303,8 @@ class FakeDocker:
 
     def _image(self, given: list[str]) -> str:
         match given:
-            case ["inspect", "--format", "{{.Id}}", name] if self._id(name):
-                return f"{self._id(name)}\n"
+            case ["inspect", "--format", "{{.Id}}", tag] if tag in self.images:
+                return f"{self.images[tag]}\n"
             case ["inspect", tag] if tag in self.images:
                 names = [one for one in self.images if self.images[one] == self.images[tag]]
                 digests = [name for name in names if "@" in name]

@@ -12,9 +12,11 @@ import random
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ import authority
 import files
 import pytest
 from order_service import host
-from order_service.release import colours, smoke
+from order_service.release import colours, measures, smoke
 from order_service.release import ledger as ledgers
 from order_service.secrets import secret_files
 
@@ -32,6 +34,8 @@ from tests.support.service_process import REPOSITORY
 
 PROGRAMS = [REPOSITORY / "deploy" / name for name in ("host", "secrets")]
 SECONDS = 5
+# The requests of an order that is stored already, and of figures in Prometheus' format.
+POST_AGAIN, FIGURES = "POST /orders again", "GET /metrics as text"
 # What is asked, by whom ("nginx" or "direct"), of which release -> a status, or None for the usual.
 Behaviour = Callable[[str, str, str], int | None]
 # Runs a program with a command line.
@@ -96,12 +100,28 @@ class FakeHost:
         self.behaviour: Behaviour = lambda *_: None
         # By what name a release's service answers, where it is not its own.
         self.answers_as: dict[str, str] = {}
+        # The API's password that a release was started with, where it is not the present one.
+        self.known_passwords: dict[str, str] = {}
+        # What a release, or `the worker of` one, counts about itself: see `page`.
+        self.figures: Callable[[str], str] = lambda _: ""
+        # What GET /processing answers.
+        self.processing: dict[str, Any] = {}
+        # The newest order, if there is one, and what was stored by a POST.
+        self.newest: dict[str, Any] | None = {
+            "order_id": 7,
+            "user_id": 8,
+            "item_ids": [9],
+            "total_amount": 10.25,
+            "status": "Completed",
+        }
+        self.stored: list[bytes] = []
         self.upstream = self.configuration = ""
         docker.reload = self.reload
         for name in ("old", "new", "bad"):
             self.add_release(name)
         subnet = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
         self.addresses = {"blue": f"{subnet}.10", "green": f"{subnet}.11"}
+        docker.addresses["green-worker"] = f"{subnet}.21"
         self._write("stack/.env", f"WEB_SUBNET={subnet}.0/24\nAUTH_USERNAME='admin'\n")
         self._write("stack/deploy/nginx/nginx.conf", "of old\n")
         for name, secret in docker.secrets.items():
@@ -140,7 +160,10 @@ class FakeHost:
         servers = [_server((self.addresses["blue"], 0), self._colour("blue"))]
         self.port = servers[0].server_address[1]
         monkeypatch.setattr(colours, "PORT", self.port)
+        monkeypatch.setattr(measures, "WORKER_PORT", self.port)
         servers.append(_server((self.addresses["green"], self.port), self._colour("green")))
+        worker = self.docker.addresses["green-worker"]
+        servers.append(_server((worker, self.port), lambda _: self._worker("green")))
         servers.append(_server(("127.0.0.1", 0), self._nginx))
         servers[-1].socket = self._tls.wrap_socket(servers[-1].socket, server_side=True)
         self.https_port = self.docker.https_port = servers[-1].server_address[1]
@@ -189,18 +212,19 @@ class FakeHost:
 
     def log(self, status: int, upstream: str, when: datetime | None = None) -> None:
         """Add a line to nginx's access log."""
-        line = json.dumps({"status": str(status), "upstream": upstream})
-        self.docker.access_log.append((when or datetime.now(UTC), line))
+        self.docker.log(json.dumps({"status": str(status), "upstream": upstream}), when)
 
-    def _nginx(self, asked: BaseHTTPRequestHandler, request: str) -> tuple[int, object] | None:
+    def _nginx(self, asked: Asked) -> tuple[int, object] | None:
         address, _, port = self.upstream.split()[1].partition(":")
         connection = http.client.HTTPConnection(address, int(port), timeout=SECONDS)
-        headers = {"X-Forwarded-For": "nginx", "Authorization": asked.headers["Authorization"]}
+        headers = {"X-Forwarded-For": "nginx"}
+        headers |= {name: asked.headers[name] for name in ("Accept", "Authorization")}
+        body: object
         try:
-            method, path = request.split()
-            connection.request(method, path, headers=headers)
+            connection.request(asked.method, asked.path, asked.body, headers)
             answer = connection.getresponse()
-            status, body = answer.status, json.loads(answer.read())
+            status, text = answer.status, answer.read().decode()
+            body = text if asked.wants_text else json.loads(text)
         except (OSError, http.client.HTTPException):
             status, body = 502, {"error": "Bad gateway"}
         finally:
@@ -209,28 +233,83 @@ class FakeHost:
         return status, body
 
     def _colour(self, name: str) -> Answers:
-        def answers(asked: BaseHTTPRequestHandler, request: str) -> tuple[int, object] | None:
+        def answers(asked: Asked) -> tuple[int, object] | None:
             release = self.runs.get(name)
             if release is None:
                 return None
             by = "nginx" if asked.headers["X-Forwarded-For"] else "direct"
-            status = self.behaviour(release, by, request) or self._usual(asked, request)
+            request = self._named(asked)
+            status = self.behaviour(release, by, request) or self._usual(asked, request, release)
+            if request == "GET /orders?limit=1":
+                return status, {"orders": [self.newest] if self.newest else []}
+            if request == FIGURES:
+                return status, self.figures(release)
+            if request == "GET /processing":
+                return status, self.processing
             return status, {"release": self.answers_as.get(release, release)}
 
         return answers
 
-    def _usual(self, asked: BaseHTTPRequestHandler, request: str) -> int:
+    def _worker(self, colour: str) -> tuple[int, object] | None:
+        container = self.docker.containers.get(f"order-service-{colour}-worker-1")
+        return (200, self.figures(f"the worker of {container.release}")) if container else None
+
+    def _named(self, asked: Asked) -> str:
+        """Return what is asked for, in the words of a `Behaviour`."""
+        if asked.wants_text:
+            return FIGURES
+        if asked.body not in (b"", b"{}"):
+            order_id = json.loads(asked.body)["order_id"]
+            if self.newest and order_id == self.newest["order_id"]:
+                return POST_AGAIN
+            self.stored.append(asked.body)
+        return f"{asked.method} {asked.path}"
+
+    def _usual(self, asked: Asked, request: str, release: str) -> int:
         """Return the status that the API promises."""
         if request in ("GET /ping", "GET /readyz"):
             return 200
-        credentials = f"admin:{self.docker.secrets['auth_password']}".encode()
+        password = self.known_passwords.get(release, self.docker.secrets["auth_password"])
+        credentials = f"admin:{password}".encode()
         if asked.headers["Authorization"] != f"Basic {base64.b64encode(credentials).decode()}":
             return 401
-        known = {"GET /metrics": 200, "GET /orders?limit=1": 200, "POST /orders": 400}
-        return known.get(request, 404)
+        known = {"GET /metrics": 200, FIGURES: 200, "GET /orders?limit=1": 200}
+        known["GET /processing"] = 200
+        return (known | {"POST /orders": 400, POST_AGAIN: 409}).get(request, 404)
 
 
-Answers = Callable[[BaseHTTPRequestHandler, str], "tuple[int, object] | None"]
+def page(requests: Mapping[str, Mapping[float, float]] | None = None, **attempts: float) -> str:
+    """Return figures in Prometheus' format: requests that took at most so many seconds, by method
+    and route, and attempts at orders by their result."""
+    lines = [
+        f'order_service_attempts_total{{result="{result}"}} {float(count)}'
+        for result, count in attempts.items()
+    ]
+    for name, counts in (requests or {}).items():
+        method, route = name.split()
+        for most, count in counts.items():
+            labels = f'le="{str(most).replace("inf", "+Inf")}",method="{method}",route="{route}"'
+            family = "order_service_http_request_duration_seconds_bucket"
+            lines.append(f"{family}{{{labels}}} {float(count)}")
+    return "\n".join(["# HELP order_service_attempts_total Attempts.", *lines, ""])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request."""
+
+    method: str
+    path: str
+    headers: Message
+    body: bytes
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether it asks for anything else than JSON."""
+        return "text/plain" in (self.headers["Accept"] or "")
+
+
+Answers = Callable[[Asked], "tuple[int, object] | None"]
 
 
 def _server(address: tuple[str, int], answers: Answers) -> ThreadingHTTPServer:
@@ -244,11 +323,12 @@ def _server(address: tuple[str, int], answers: Answers) -> ThreadingHTTPServer:
             self.raw_requestline = self.rfile.readline(65537)
             if not self.raw_requestline or not self.parse_request():
                 return
-            self.rfile.read(int(self.headers["Content-Length"] or 0))
-            answer = answers(self, f"{self.command} {self.path}")
+            given = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            answer = answers(Asked(self.command, self.path, self.headers, given))
             if answer is not None:
-                body = json.dumps(answer[1]).encode()
-                self.send_response(answer[0])
+                status, told = answer
+                body = (told if isinstance(told, str) else json.dumps(told)).encode()
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

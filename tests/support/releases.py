@@ -62,32 +62,51 @@ LABEL org.opencontainers.image.version={BROKEN}
 """
 
 
+# What the rollout of a broken release waits for.
+LIMITS = {"ready_seconds": 16, "bake_seconds": 20}
+LIMIT = """import json
+from pathlib import Path
+
+path = Path("{path}")
+path.write_text(json.dumps(json.loads(path.read_text()) | {limits}))
+"""
+
+
+def edited(path: str, script: str) -> str:
+    """Return the lines of a Dockerfile that change a file of the service by a script of sed."""
+    edit = shlex.join(["sed", "-i", script, f"/app/service/{path}"])
+    return f"USER root\nRUN {edit}\nUSER 10001:10001"
+
+
 def roll_out_by_hand(
-    deployment: Deployment, *, breakage: str = "", headers: str = ""
+    deployment: Deployment, *, breakage: str = "", headers: str = "", settings: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run the host's own rollout of a broken release, whatever comes of it.
 
     Args:
         deployment: the host, whose present release is the base of the broken one.
-        breakage: a line more in its Dockerfile.
+        breakage: lines more in its Dockerfile.
         headers: what its nginx configuration has in place of its headers.
+        settings: lines more of what Compose reads, for this rollout alone.
     """
     release = deployment.ledger()["active"]
     folder = f"{ROOT}/releases/{BROKEN}"
     dockerfile = NEVER_READY.format(release=release, breakage=breakage)
-    limits = "/etc/order-service/rollout.json"
+    limits, env = "/etc/order-service/rollout.json", f"{ROOT}/stack/.env"
+    script = LIMIT.format(path=limits, limits=LIMITS)
     steps = [
         f"rm -rf {folder}",
         f"cp -a {ROOT}/releases/{release} {folder}",
         f"printf %s {shlex.quote(dockerfile)} | docker build -q -t order-service:{BROKEN} -",
-        f"cp {limits} /root/limits",
-        f"sed -i '/ready_seconds/s/[0-9.]\\+/16/' {limits}",
+        f"cp {limits} /root/limits && cp {env} /root/env",
+        f"python3 -c {shlex.quote(script)}",
+        f"printf '%s\\n' {shlex.quote(settings)} >>{env}",
     ]
     if headers:
         steps.append(f"printf %s '{headers}' >{folder}/deploy/nginx/parts/headers.conf")
     deployment.remote.sudo(" && ".join(steps))
     run = deployment.remote.try_ssh(f"sudo {PROGRAM} rollout {BROKEN}", seconds=300)
-    deployment.remote.sudo(f"mv /root/limits {limits}")
+    deployment.remote.sudo(f"mv /root/limits {limits} && mv /root/env {env}")
     return run
 
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
+
 from tests.support.control_node import PlaybookRun
 from tests.support.deployment import RELEASE_ONLY, Deployment
-from tests.support.releases import BREAKS_BEHIND_NGINX
+from tests.support.releases import (
+    BREAKS_BEHIND_NGINX,
+    assert_completed_once,
+    edited,
+    roll_out_by_hand,
+)
 from tests.support.traffic import Traffic
+
+# Has a container of its own process the orders, and the service none.
+WORKER = "COMPOSE_PROFILES=worker\nPROCESSOR_THREADS=0\nWORKER_THREADS=4"
 
 
 def deploy_under_load(deployment: Deployment, **variables: object) -> PlaybookRun:
@@ -32,17 +44,63 @@ def test_an_image_that_does_not_build(broken: Deployment) -> None:
     assert "this cannot work" in run.output
 
 
-def test_one_that_fails_the_smoke_test_is_never_switched_to(broken: Deployment) -> None:
-    broken.checkout.replace(
-        "service/web/metrics.py",
-        "    statistics = ",
-        '    raise RuntimeError("nobody counted")\n    statistics = ',
-    )
-    broken.new_release()
-    run = deploy_under_load(broken)
-    assert "GET /metrics answered 500, expected 200" in run.output
-    assert "nobody counted" in run.output
-    assert "switched nginx" not in run.output
+@pytest.mark.parametrize(
+    ("breakage", "settings", "said", "logged"),
+    [
+        (
+            edited("web/metrics.py", r's/^    if prefers/    raise RuntimeError("why")\n&/'),
+            "",
+            "GET /metrics answered 500, expected 200",
+            "RuntimeError: why",
+        ),
+        (
+            edited("storage/orders.py", 's/"user_id": order.user_id,/"user_id": None,/'),
+            "",
+            "POST /orders answered 500, expected 409",
+            "Column 'user_id' cannot be null",
+        ),
+        (
+            edited(
+                "commands/process_orders.py", 's/^    current = .*/    raise SystemExit("why")/'
+            ),
+            WORKER,
+            r"did not get ready within 16 s; .*; its worker is (starting|unhealthy)",
+            "why",
+        ),
+    ],
+    ids=["its metrics", "its INSERT", "its worker"],
+)
+def test_what_is_broken_is_never_switched_to(
+    deployment: Deployment, breakage: str, settings: str, said: str, logged: str
+) -> None:
+    old = deployment.readiness()["release"], deployment.colour
+    with Traffic(deployment.client()) as sent:
+        run = roll_out_by_hand(deployment, breakage=breakage, settings=settings)
+        sent.flows()
+    sent.assert_unharmed()
+    output = run.stdout + run.stderr
+    assert run.returncode == 1, output
+    assert re.search(said, output), output
+    assert logged in output
+    assert "switched nginx" not in output
+    assert (deployment.readiness()["release"], deployment.colour) == old
+    assert_completed_once(deployment, sent.accepted)
+
+
+def test_one_whose_worker_fails_each_order_is_taken_back(deployment: Deployment) -> None:
+    """Clients notice nothing: the former release completes at the next attempt what it failed."""
+    old = deployment.readiness()["release"], deployment.colour
+    breakage = edited("processing/handlers/simulate.py", 's/time.sleep(.*)/raise OSError("why")/')
+    with Traffic(deployment.client()) as sent:
+        run = roll_out_by_hand(deployment, breakage=breakage, settings=WORKER)
+        sent.flows()
+    sent.assert_unharmed()
+    output = run.stdout + run.stderr
+    assert run.returncode == 1, output
+    assert re.search(r"\d+ of \d+ attempts at orders failed", output), output
+    assert f"switched nginx back to {old[1]}" in output
+    assert (deployment.readiness()["release"], deployment.colour) == old
+    assert max(assert_completed_once(deployment, sent.accepted)) > 1
 
 
 def test_one_that_answers_500_to_the_smoke_test_through_nginx(broken: Deployment) -> None:

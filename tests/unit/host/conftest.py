@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from order_service.release import nginx, rollout
+from order_service.release import answers, bake, nginx, rollout
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost, Program, relocate
@@ -28,6 +28,7 @@ def docker(root: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     """What the programs take for Docker."""
     fake = FakeDocker(root / "volumes")
     monkeypatch.setattr("order_service.host.subprocess.run", fake.run)
+    monkeypatch.setattr(answers, "Popen", fake.follow)
     return fake
 
 
@@ -47,9 +48,9 @@ def facts(on: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Facts:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Time for the rollout and for nginx; it passes when they sleep."""
+    """Time for a rollout; it passes when it sleeps."""
     made = Clock()
-    for module in (rollout, nginx):
+    for module in (answers, bake, nginx, rollout):
         monkeypatch.setattr(module, "time", made)
     return made
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,6 @@ from order_service.release import nginx
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock
-
-ADDRESS = "192.168.213.11"
 
 
 @pytest.fixture
@@ -66,24 +63,6 @@ def test_mirror_leaves_a_file_whole_on_a_full_disk(
     with pytest.raises(OSError, match="No space left"):
         nginx.mirror(source, target)
     assert contents(target / "parts") == {"other.conf": "old"}
-
-
-def test_answers_are_those_of_one_address_and_of_nobody(docker: FakeDocker) -> None:
-    """With several upstreams nginx names all; with none, `-` or nothing."""
-    now = datetime.now(UTC)
-    for upstream, status in [
-        (f"{ADDRESS}:5000", "201"),
-        (f"192.168.213.10:5000, {ADDRESS}:5000", "503"),
-        ("-", "502"),
-        ("", "504"),
-        ("-", "429"),
-        ("192.168.213.10:5000", "500"),
-    ]:
-        docker.access_log.append((now, f'{{"upstream": "{upstream}", "status": "{status}"}}'))
-    before = now - timedelta(minutes=1)
-    docker.access_log.append((before, f'{{"upstream": "{ADDRESS}:5000", "status": "500"}}'))
-    docker.access_log += [(now, "nginx: no JSON"), (now, "[]"), (now, '{"status": "500"}')]
-    assert nginx.answers_since(f"{now:%Y-%m-%dT%H:%M:%SZ}", ADDRESS) == [201, 503, 502, 504]
 
 
 def test_new_workers_have_to_start(docker: FakeDocker, clock: Clock) -> None:

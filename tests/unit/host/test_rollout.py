@@ -179,6 +179,15 @@ def test_what_others_answered_is_not_held_against_it(
     assert on.serves() == ("new", "new")
 
 
+def test_the_log_is_read_once_however_long_it_is_watched(
+    on: FakeHost, docker: FakeDocker, roll_out: Program
+) -> None:
+    on.limits(bake_seconds=60)
+    roll_out()
+    assert len(docker.following) == 1
+    assert docker.following[0].ended
+
+
 def test_the_next_release_finds_nothing_to_clear_up(
     on: FakeHost, docker: FakeDocker, roll_out: Program
 ) -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import stat
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,7 @@ def test_an_interruption_after_the_trial_changes_nothing(
     assert on.runs == {"green": "new"}
 
 
-def test_ten_failures_are_kept(on: FakeHost, roll_out: Program, root: Path) -> None:
+def test_ten_failures_are_kept_for_root_alone(on: FakeHost, roll_out: Program, root: Path) -> None:
     for number in range(12):
         (root / "failures" / f"2026-01-{number + 1:02}T000000Z-bad").mkdir(parents=True)
     on.behaviour = misbehaving("GET /ping", 500)
@@ -180,3 +181,21 @@ def test_ten_failures_are_kept(on: FakeHost, roll_out: Program, root: Path) -> N
     assert len(left) == 10
     assert left[0] == "2026-01-04T000000Z-bad"
     assert not left[-1].startswith("2026-01-")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (root / "failures", newest(root))] == [
+        0o700,
+        0o700,
+    ]
+
+
+def newest(root: Path) -> Path:
+    """Return the folder of the last failure."""
+    return max((root / "failures").iterdir())
+
+
+def test_what_was_kept_before_is_closed_by_any_rollout(
+    on: FakeHost, roll_out: Program, root: Path
+) -> None:
+    (root / "failures").mkdir(mode=0o755)
+    roll_out()
+    assert stat.S_IMODE((root / "failures").stat().st_mode) == 0o700
+    assert on.serves() == ("new", "new")

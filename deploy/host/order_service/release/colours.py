@@ -126,6 +126,14 @@ class Colour:
                 return run(["docker", "inspect", "--format", form, one["id"]]).strip()
         return ""
 
+    def worker_address(self) -> str:
+        """Return where the worker here can be asked; empty where there is none."""
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+        for one in self.containers():
+            if one["com.docker.compose.service"] == "worker":
+                return run(["docker", "inspect", "--format", form, one["id"]]).partition(" ")[0]
+        return ""
+
     def secret(self, name: str) -> str:
         """Return a secret as the service here reads it."""
         return run(["docker", "exec", f"{self.project}-app-1", "cat", f"/run/secrets/{name}"])

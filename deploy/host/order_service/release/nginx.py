@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, try_run, write_text
+from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, write_text
 
 CONTAINER = "order-service-nginx-1"
 LIVE = STACK / "deploy" / "nginx"
@@ -101,26 +100,6 @@ def wait_for_former_workers() -> bool:
             return False
         time.sleep(0.5)
     return True
-
-
-def answers_since(moment: str, address: str) -> list[int]:
-    """Return the statuses that clients got since then from that address, or from nobody.
-
-    Args:
-        moment: RFC 3339, UTC.
-        address: of the container that serves; what went to another one is left out.
-    """
-    logs = try_run(["docker", "logs", "--since", moment, CONTAINER])
-    statuses = []
-    for line in logs.stdout.splitlines():
-        try:
-            entry = json.loads(line)
-            upstream, status = str(entry["upstream"]), int(entry["status"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if address in upstream or (status >= 500 and not upstream.strip("-")):  # noqa: PLR2004
-            statuses.append(status)
-    return statuses
 
 
 def mirror(source: Path, target: Path) -> None:

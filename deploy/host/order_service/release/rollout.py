@@ -1,48 +1,33 @@
 """Brings a release into service without a failed request, or leaves the former one serving.
 
 Start the release in the colour that does not serve, wait until it is ready and does what clients
-do with it, switch nginx to it, try it through the public port too, watch its answers for a while,
-and only then stop the former one. Whatever goes wrong, the former colour serves on, or again. It
-all happens on the host: once begun, it ends in one of the two states even when the control node is
-gone.
+do with it, switch nginx to it, try it through the public port too, watch for a while what it
+answers and how its orders end, and only then stop the former one. Whatever goes wrong, the former
+colour serves on, or again. It all happens on the host: once begun, it ends in one of the two states
+even when the control node is gone.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
-from order_service.host import FAILURES, SETTINGS, CommandError, caller, now, read_json, say
-from order_service.release import colours, images, nginx, smoke
+from order_service.host import CommandError, caller, say
+from order_service.release import answers, colours, evidence, images, nginx, smoke
 from order_service.release import ledger as ledgers
+from order_service.release.bake import Comparison, bake
 from order_service.release.colours import Colour
+from order_service.release.limits import Limits
+from order_service.release.measures import Meter, client_of
 
 INTERRUPTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-UNEXPECTED = 500
-# As many bad answers end the watch at once, if their share is too large.
-BAD_AT_ONCE = 5
-FAILURES_KEPT = 10
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is waited for, and how long: /etc/order-service/rollout.json."""
-
-    ready_seconds: float = 120
-    bake_seconds: float = 30
-    # Of all answers while baking; above it, the release is taken back.
-    bad_share: float = 0.01
-    https_port: int = 443
-    # A name that the certificate is good for.
-    public_name: str = "localhost"
 
 
 @dataclass(frozen=True)
@@ -86,7 +71,8 @@ def bring(wanted: Wanted) -> str:
 
 
 def _rollout(given: Wanted) -> str:
-    limits = Limits(**read_json(SETTINGS / "rollout.json", {}))
+    limits = Limits.read()
+    evidence.close()
     ledger = ledgers.read()
     _recover(ledger)
     former = colours.serving()
@@ -96,16 +82,12 @@ def _rollout(given: Wanted) -> str:
         return f"UNCHANGED: {given.release} serves already, in {former.name}"
     new = former.other if former.containers() else former
     with _taken_back_on_failure(former, new, given.release):
+        # Nobody must be kept from going back because the release before was slower.
+        meter = None if given.back else Meter.of(former)
+        comparison = Comparison(meter, limits) if meter else None
         _start(new, given.release, limits)
-        nginx.check(given.release)
-        direct, public = _clients(new, limits)
-        smoke.test(direct)
-        moment = now()
-        nginx.switch(given.release, colours.upstream_for(new))
-        say(f"switched nginx to {new.name}")
-        smoke.test(public)
-        say("smoke test passed")
-        _bake(public, new, moment, limits)
+        _try_out(new, given.release, comparison, limits)
+        _wait_until_ready(new, given.release, limits)
         # From here on it serves: what is left is not worth taking it back.
         _ignore_interrupts()
         ledger = _write_down(ledger, given)
@@ -114,16 +96,20 @@ def _rollout(given: Wanted) -> str:
 
 
 def _start(new: Colour, release: str, limits: Limits) -> None:
-    """Start the release and wait until it says that it is ready, under its own name."""
     say(f"starting {release} in {new.name}")
     new.stop()
     new.start(release)
+    _wait_until_ready(new, release, limits)
+    say(f"{new.name} is ready")
+
+
+def _wait_until_ready(new: Colour, release: str, limits: Limits) -> None:
+    """Wait until the release says that it is ready, under its own name, and its worker as well."""
     deadline = time.monotonic() + limits.ready_seconds
     while True:
         status, answer = new.readiness()
         worker = new.worker_health()
         if (status, answer.get("release")) == (200, release) and worker in ("", "healthy"):
-            say(f"{new.name} is ready")
             return
         if time.monotonic() > deadline:
             raise CommandError(
@@ -134,35 +120,21 @@ def _start(new: Colour, release: str, limits: Limits) -> None:
         time.sleep(0.3)
 
 
-def _clients(colour: Colour, limits: Limits) -> tuple[smoke.Client, smoke.Client]:
-    """Return who asks the colour itself, and who asks through nginx."""
-    username = colours.dotenv().get("AUTH_USERNAME") or "admin"
-    password = colour.secret("auth_password").strip()
-    return (
-        smoke.Client(colour.address, colours.PORT, username, password),
-        smoke.Client("127.0.0.1", limits.https_port, username, password, limits.public_name),
+def _try_out(new: Colour, release: str, comparison: Comparison | None, limits: Limits) -> None:
+    """Do what clients do, directly, then switch to it, and watch what they get."""
+    nginx.check(release)
+    direct = client_of(new)
+    public = replace(
+        direct, address="127.0.0.1", port=limits.https_port, tls_name=limits.public_name
     )
-
-
-def _bake(client: smoke.Client, new: Colour, since: str, limits: Limits) -> None:
-    """Watch what clients get for a while; what we ask ourselves counts where nobody else asks."""
-    deadline = time.monotonic() + limits.bake_seconds
-    ended = False
-    while not ended:
-        ended = time.monotonic() >= deadline
-        for path in ("/orders?limit=1", "/metrics"):
-            client.ask("GET", path)
-        answers = nginx.answers_since(since, new.address)
-        bad = sum(status >= UNEXPECTED for status in answers)
-        too_many = bad > limits.bad_share * len(answers)
-        if too_many and (ended or bad >= BAD_AT_ONCE):
-            raise CommandError(
-                f"{bad} of {len(answers)} answers since the switch were 5xx;"
-                f" allowed is a share of {limits.bad_share:g}"
-            )
-        if not ended:
-            time.sleep(1)
-    say(f"baked for {limits.bake_seconds:g} s: {len(answers)} answers, {bad} of them 5xx")
+    if not smoke.test(direct):
+        say("no order is stored yet, so none could be posted again")
+    with answers.followed(new.address) as counted:
+        nginx.switch(release, colours.upstream_for(new))
+        say(f"switched nginx to {new.name}")
+        smoke.test(public)
+        say("smoke test passed")
+        bake(public, counted, comparison, Meter(direct, new.worker_address()), limits)
 
 
 def _write_down(ledger: ledgers.Ledger, given: Wanted) -> ledgers.Ledger:
@@ -170,9 +142,7 @@ def _write_down(ledger: ledgers.Ledger, given: Wanted) -> ledgers.Ledger:
     if ledger["active"] == given.release and not given.force:
         return ledger
     image = images.find(given.release) or ""
-    ledger = ledgers.activate(
-        ledger, given.release, image, given.digest, caller(), back=given.back
-    )
+    ledger = ledgers.activate(ledger, given.release, image, given.digest, caller(), back=given.back)
     ledgers.write(ledger)
     return ledger
 
@@ -206,7 +176,7 @@ def _taken_back_on_failure(former: Colour, new: Colour, release: str) -> Iterato
         # First of all: what comes after it can fail, on a full disk say.
         is_back = _switch_back(former, kept)
         with _best_effort("keeping what tells why"):
-            _keep_evidence(new, release, problem)
+            evidence.keep(new, release, problem)
         if is_back:
             with _best_effort(f"stopping {new.name}"):
                 _retire(new)
@@ -223,18 +193,6 @@ def _switch_back(former: Colour, kept: nginx.Former) -> bool:
         say(f"nginx could not be switched back to {former.name}, so both run on: {problem}")
         return False
     return True
-
-
-def _keep_evidence(new: Colour, release: str, problem: BaseException) -> None:
-    """Keep why a release was taken back, and forget the oldest of those."""
-    folder = FAILURES / f"{now().replace(':', '')}-{release}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "reason.txt").write_text(f"{problem}\n")
-    (folder / "readyz.json").write_text(json.dumps(new.readiness()))
-    end = new.save_logs(folder)
-    say(f"what the failed containers wrote last (all of it: {folder}):\n{end}")
-    for old in sorted(FAILURES.iterdir())[:-FAILURES_KEPT]:
-        shutil.rmtree(old)
 
 
 @contextmanager
