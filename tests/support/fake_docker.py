@@ -29,6 +29,8 @@ class Container:
     name: str
     release: str = ""
     config_hash: str = AS_WANTED
+    # The id of its image.
+    image: str = ""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     running: bool = True
     status: str = "Up 5 minutes (healthy)"
@@ -53,10 +55,12 @@ class Container:
             f"{LABEL}.project": self.project,
             f"{LABEL}.service": self.service,
             f"{LABEL}.config-hash": self.config_hash,
+            f"{LABEL}.image": self.image,
             "org.opencontainers.image.version": self.release,
         }
         state = {"Running": self.running, "StartedAt": f"{self.started:%Y-%m-%dT%H:%M:%S.%f}789Z"}
-        return {"Id": self.name, "Config": {"Labels": labels}, "State": state}
+        described = {"Id": self.name, "Image": self.image, "State": state}
+        return described | {"Config": {"Labels": labels}}
 
 
 class Following:
@@ -108,6 +112,9 @@ class FakeDocker:
         self.containers: dict[str, Container] = {}
         # The ids by all names.
         self.images: dict[str, str] = {}
+        # Those that others made, and which MySQL is in them, by their ids.
+        self.pulled = {"mysql:9.7": "sha256:mysql", "nginx:1.30": "sha256:nginx"}
+        self.versions = {"sha256:mysql": "9.7.4"}
         # Of Compose's files: the services of a colour, and what differs from what runs.
         self.services = ["app"]
         self.hashes: dict[str, str] = {}
@@ -140,6 +147,7 @@ class FakeDocker:
     def add(self, name: str, **fields: Any) -> Container:
         """Have a container, by the middle of its name."""
         container = Container(f"order-service-{name}-1", **fields)
+        container.image = container.image or self._id(self._image_of(container.service)) or ""
         self.containers[container.name] = container
         return container
 
@@ -155,7 +163,9 @@ class FakeDocker:
             "logs": self._logs,
             "port": lambda _: f"127.0.0.1:{self.https_port}\n",
             "ps": self._ps,
+            "pull": self._pull,
             "rm": self._rm,
+            "run": self._run,
             "stop": self._stop,
             "top": lambda _: self._top(),
             "volume": lambda given: f"{self.volumes / given[-1]}\n",
@@ -203,14 +213,12 @@ class FakeDocker:
         folder = files[0].parent
         if "--project-directory" in given:
             folder = Path(given[given.index("--project-directory") + 1])
+        settings = Path(given[given.index("--env-file") + 1])
         while given[0].startswith("-"):
             given = given[2:]
         match given:
-            case ["config", "--services"]:
-                return "".join(f"{name}\n" for name in self.services)
-            case ["config", "--hash", wanted]:
-                names = self.services if wanted == "*" else [wanted]
-                return "".join(f"{one} {self.hashes.get(one, AS_WANTED)}\n" for one in names)
+            case ["config", *how]:
+                return self._config(how, [*files, settings])
             case ["up", *options] if project:
                 self._start_colour(project, options, env["RELEASE"])
             case ["up", "--detach", "--no-deps", "--wait", *options]:
@@ -221,6 +229,50 @@ class FakeDocker:
             case _:
                 raise AssertionError(f"nobody has said what comes of docker compose {given}")
         return ""
+
+    def _config(self, how: list[str], files: list[Path]) -> str:
+        match how:
+            case ["--services"]:
+                return "".join(f"{name}\n" for name in self.services)
+            case ["--hash", "*"]:
+                names = (*self.services, "mysql", "nginx")
+                return "".join(f"{one} {self.hashes.get(one, AS_WANTED)}\n" for one in names)
+            case ["--format", "json"]:
+                return json.dumps({"services": self._rendered(files)})
+        raise AssertionError(f"nobody has said what comes of docker compose config {how}")
+
+    def _rendered(self, files: list[Path]) -> dict[str, dict[str, Any]]:
+        """Return the services: each has the lines that begin with its name, and its image."""
+        lines = "\n".join(path.read_text() for path in files).splitlines()
+        if "refused" in lines:
+            raise Complaint("services must be a mapping")
+        services = {}
+        for name in (*self.services, "mysql", "nginx"):
+            said = [line for line in lines if line.startswith(f"{name}: ")]
+            named = [line.split()[-1] for line in said if line.startswith(f"{name}: image ")]
+            rest = [line for line in said if not line.startswith(f"{name}: image ")]
+            services[name] = {"image": (named or [self._image_of(name)])[-1], "rest": rest}
+        return services
+
+    def _image_of(self, service: str) -> str:
+        return {"mysql": "mysql:9.7", "nginx": "nginx:1.30"}.get(service, "order-service")
+
+    def _id(self, image: str) -> str | None:
+        if image == "order-service":  # one for all releases: they differ by their labels
+            return "sha256:order-service"
+        return (self.images | self.pulled).get(image)
+
+    def _pull(self, given: list[str]) -> str:
+        self.do(f"pull {given[-1]}")
+        self.pulled[given[-1]] = f"sha256:{given[-1]}"
+        return ""
+
+    def _run(self, given: list[str]) -> str:
+        match given:
+            case ["--rm", "--network=none", "--entrypoint=mysqld", image, "--version"]:
+                version = self.versions[self.pulled.get(image, image)]
+                return f"/usr/sbin/mysqld  Ver {version} for Linux on x86_64 (Source)\n"
+        raise AssertionError(f"nobody has said what comes of docker run {given}")
 
     def _start_colour(self, colour: str, options: list[str], release: str) -> None:
         self.do(f"start {colour}")
@@ -292,6 +344,8 @@ class FakeDocker:
         _, form, name = given
         if form == "{{with .State.Health}}{{.Status}}{{end}}":
             return f"{self._known(name).health}\n"
+        if form == "{{.Image}}":
+            return f"{self._known(name).image}\n"
         if form == "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}":
             return f"{self._known(name).address} \n"
         state = self._known(name).described()["State"]
@@ -303,8 +357,8 @@ class FakeDocker:
 
     def _image(self, given: list[str]) -> str:
         match given:
-            case ["inspect", "--format", "{{.Id}}", tag] if tag in self.images:
-                return f"{self.images[tag]}\n"
+            case ["inspect", "--format", "{{.Id}}", name] if self._id(name):
+                return f"{self._id(name)}\n"
             case ["inspect", tag] if tag in self.images:
                 names = [one for one in self.images if self.images[one] == self.images[tag]]
                 digests = [name for name in names if "@" in name]
