@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from order_service.backup.store import TIME_FORMAT
 
 from tests.support.backups import BackupHost
-from tests.support.stored_backups import add_backup, add_copy
+from tests.support.polling import wait_until
+from tests.support.stored_backups import add_backup, add_copy, files_in
 
 pytestmark = pytest.mark.mysql
 
@@ -22,6 +24,30 @@ def test_binary_logs_are_copied_once_and_only_when_there_is_news(host: BackupHos
     host.post(1)
     host.must("backup", "binlog")
     assert len(sorted(host.store.glob("binlogs/*/*.zst"))) == len(before) // 2 + 1
+
+
+def test_binary_logs_leave_the_host_while_the_upload_of_a_dump_hangs(host: BackupHost) -> None:
+    """So what is lost with the host does not depend on how slow the destination is."""
+    host.configure(offsite="rsync", destination=str(host.there))
+    (host.folder / "slow").touch()
+    with host.begin("backup", "full", "manual") as full:
+        try:
+            wait_until((host.folder / "waiting").exists, 60, "the upload of the dump")
+            host.post(1)
+            before = files_in(host.there)
+            host.must("backup", "binlog", seconds=20)
+            assert full.poll() is None
+            assert {Path(name).suffix for name in files_in(host.there) - before} == {
+                ".zst",
+                ".json",
+            }
+            # What is incomplete there is no backup there.
+            assert not list(host.there.glob("20*/manifest.json"))
+        finally:
+            (host.folder / "slow").unlink()
+        assert full.wait(60) == 0
+    made = host.state("backup")["id"]
+    assert files_in(host.there / made) == {"manifest.json", "orders.sql.zst"}
 
 
 def test_a_failed_backup_leaves_nothing_and_says_why(host: BackupHost) -> None:

@@ -6,15 +6,28 @@ import pytest
 
 from tests.support.backups import BackupHost
 from tests.support.docker import docker
+from tests.support.polling import wait_until
 
 pytestmark = pytest.mark.mysql
+
+SCRATCH = "order-service-scratch"
+
+
+def _running() -> list[str]:
+    return docker("ps", "--all", "--format={{.Names}}").split()
 
 
 def test_the_drill_notes_its_outcome_and_leaves_no_server(host: BackupHost) -> None:
     manifest = host.backup()
-    host.must("restore", "drill")
+    with host.begin("restore", "drill") as drill:
+        wait_until(lambda: SCRATCH in _running(), 60, "the scratch server")
+        host.post(1)
+        # Copies of the binary logs do not wait for it.
+        host.must("backup", "binlog", seconds=20)
+        assert drill.poll() is None
+        assert drill.wait(180) == 0
     assert host.state("drill") | {"outcome": "ok", "id": manifest["id"]} == host.state("drill")
-    assert "order-service-scratch" not in docker("ps", "--all", "--format={{.Names}}").split()
+    assert SCRATCH not in _running()
 
 
 def test_a_damaged_backup_is_refused_before_anything_is_touched(host: BackupHost) -> None:

@@ -6,6 +6,7 @@ program that starts one of its own.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -18,9 +19,11 @@ from typing import Any
 import pytest
 from order_service.backup import settings as backup_settings
 from order_service.backup.settings import BackupError, Settings
-from order_service.restore import restore, scratch_mysql
+from order_service.backup.table_digests import digests
+from order_service.restore import live, restore, scratch_mysql
 from order_service.restore.scratch_mysql import Scratch
 
+from service.storage.models import db
 from tests.support.backups import BackupHost, Writer
 from tests.support.database_host import DatabaseHost
 from tests.support.fake_host import relocate
@@ -50,17 +53,31 @@ def borrowed(settings: Settings) -> Iterator[Scratch]:
             scratch.server.query(statement)
 
 
+def age_key(host: BackupHost) -> Path:
+    """Have backups encrypted, and return the file with the private key."""
+    key = host.folder / "key.txt"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    public = subprocess.run(
+        ["age-keygen", "-y", key], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    host.configure(public_key=public)
+    return key
+
+
 class Restores:
     """restore.py, called with its command line."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
+        # What the last one said beside its report.
+        self.said = ""
 
     def __call__(self, *arguments: str) -> dict[str, Any]:
         """Restore, and return the report."""
         self._capsys.readouterr()
         restore.command(list(arguments))
-        report: dict[str, Any] = json.loads(self._capsys.readouterr().out)
+        output, self.said = self._capsys.readouterr()
+        report: dict[str, Any] = json.loads(output)
         return report
 
     def listed(self, store: Path) -> list[list[str]]:
@@ -76,7 +93,10 @@ def restores(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Restores:
+    for name, value in host.environment.items():
+        monkeypatch.setenv(name, value)
     relocate(monkeypatch, host.folder)
+    monkeypatch.setattr("order_service.unit.NAME", "")
     monkeypatch.setattr(restore, "load", lambda: backup_settings.load(host.settings))
     monkeypatch.setattr(restore, "scratch", borrowed)
     monkeypatch.setattr("order_service.restore.restore.os.umask", lambda _: 0)
@@ -158,6 +178,120 @@ def test_a_dropped_table_comes_back_with_every_order_and_a_restore_can_be_undone
     assert again["tables"] == undone["tables"]
 
 
+def test_the_service_stops_for_the_last_dump_and_the_renaming_alone(
+    host: BackupHost, restores: Restores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tables come back, and clients are told to come again meanwhile."""
+    host.post(1, 2)
+    host.server.query(
+        "INSERT INTO orders.clients (name, scopes, secret_hash, created_at, changed_at)"
+        " VALUES ('shop', 'orders:read', REPEAT('x', 32), NOW(6), NOW(6))"
+    )
+    manifest = host.backup()
+    host.server.query("DELETE FROM orders.clients WHERE name = 'shop'")
+    host.post(3)
+    hashed: list[str] = []
+    for module in (live, scratch_mysql):
+        monkeypatch.setattr(
+            module,
+            "digests",
+            lambda session, schema: hashed.append(schema) or digests(session, schema),
+        )
+    begin = len(host.docker())
+    report = restores("live")
+    # What was restored, and what was loaded beside the live tables.
+    assert hashed == ["orders", "orders_restored"]
+    assert manifest["tables"].keys() == set(db.metadata.tables) | {"alembic_version"}
+    kept, made = (
+        json.loads((host.store / report[name] / "manifest.json").read_text())["tables"]
+        for name in ("backup_of_what_was_replaced", "backup_after")
+    )
+    assert made == report["tables"] == manifest["tables"]
+    assert kept["orders"]["rows"] == 3
+    asked = host.docker()[begin:]
+    stop, start = (
+        next(at for at, line in enumerate(asked) if line.startswith(f"closed {what} "))
+        for what in ("stop", "start")
+    )
+    closed = [line for line in asked if line.startswith("closed ")]
+    assert sum(" mysqldump " in line for line in closed) == 1
+    loaded = next(at for at, line in enumerate(asked) if line.endswith(" mysql orders_restored"))
+    assert loaded < stop
+    assert any(" mysqldump " in line and line.startswith("open ") for line in asked[start:])
+    assert report["stopped"] == ["blue-app-1"]
+    assert 0 < report["stopped_seconds"] < report["seconds"]
+    assert "the service will be stopped for about" in restores.said
+
+
+def test_binary_logs_are_copied_while_a_restore_is_at_work(
+    host: BackupHost, restores: Restores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.post(1)
+    host.backup()
+    host.post(2)
+    until: list[str] = []
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        host.must("backup", "binlog", seconds=20)
+        until.append(host.state("binlog")["until"])
+        return restore_into_scratch(*arguments, **options)
+
+    restore_into_scratch = restore.into_scratch
+    monkeypatch.setattr(restore, "into_scratch", meanwhile)
+    before = datetime.now(UTC)
+    restores("scratch")
+    assert datetime.fromisoformat(until[0]) >= before.replace(microsecond=0)
+
+
+def test_a_younger_host_gets_what_made_the_lost_one_its_clients(
+    host: BackupHost,
+    restores: Restores,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The private key is handed over by the standard input, and lies on no disk."""
+    key = age_key(host)
+    places = {
+        "volumes/order-service_service-secrets": ("auth_password", "webhook_secret"),
+        "volumes/order-service_migrate-secrets": ("client_shop",),
+        "authority": ("ca.key", "ca.crt"),
+    }
+    files = [host.folder / folder / name for folder, names in places.items() for name in names]
+    (host.folder / "authority").mkdir()
+    # MySQL's own passwords are the new host's.
+    own = host.folder / "volumes/order-service_service-secrets/database_url"
+    for path in [*files, own]:
+        path.write_text(f"lost {path.name}\n")
+        path.chmod(0o400)
+    host.post(1)
+    manifest = host.backup()
+    packed = host.store / manifest["id"] / manifest["secrets"]["file"]
+    assert packed.read_bytes().startswith(b"age-encryption.org/v1")
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(host.store, elsewhere)
+
+    host.database.empty()
+    for path in [*files, own]:
+        path.chmod(0o600)
+        path.write_text("new")
+    deployed = f"{datetime.now(UTC) + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"
+    ledger = {"active": None, "releases": [{"release": "1", "deployed_at": deployed}]}
+    (host.folder / "state").mkdir(exist_ok=True)
+    (host.folder / "state" / "ledger.json").write_text(json.dumps(ledger))
+    secret = key.read_bytes()
+    key.unlink()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(secret)))
+    report = restores("live", "--store", str(elsewhere), "--identity", "-", "--discard")
+    assert host.orders() == 1
+    assert set(report["secrets"]) == {path.name for path in files}
+    for path in files:
+        assert path.read_text() == f"lost {path.name}\n"
+        assert path.stat().st_mode & 0o777 == 0o400
+    assert own.read_text() == "new"
+    assert not elsewhere.exists()
+    assert not any(path.read_bytes() == secret for path in host.folder.rglob("*") if path.is_file())
+
+
 def test_a_restore_that_was_cut_off_has_to_be_looked_at(
     host: BackupHost, restores: Restores
 ) -> None:
@@ -184,12 +318,7 @@ def test_a_restore_that_was_cut_off_has_to_be_looked_at(
 def test_an_encrypted_backup_needs_its_key_and_restores_with_it(
     host: BackupHost, restores: Restores
 ) -> None:
-    key = host.folder / "key.txt"
-    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
-    public = subprocess.run(
-        ["age-keygen", "-y", key], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    host.configure(public_key=public)
+    key = age_key(host)
     manifest = host.backup()
     host.post(1)
     dump = host.store / manifest["id"] / manifest["file"]
@@ -202,3 +331,7 @@ def test_an_encrypted_backup_needs_its_key_and_restores_with_it(
     assert restores("drill") | {"outcome": "ok", "id": manifest["id"]} == host.state("drill")
     before = sum(table["rows"] for table in manifest["tables"].values())
     assert host.state("drill")["rows"] == before + 2
+    assert host.state("drill")["decrypted"] is False
+    # With the key, handed over for one drill, it is the backup itself.
+    assert restores("drill", "--identity", str(key))["decrypted"] is True
+    assert host.state("drill")["rows"] == before + 1

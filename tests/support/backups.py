@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from tests.support.mysql_server import MySQLServer
 from tests.support.service_process import REPOSITORY
 
 PROGRAMS = REPOSITORY / "deploy" / "host"
+STAND_INS = REPOSITORY / "tests" / "programs"
 MOST_ROWS = 5_000
 ORDER = (
     "INSERT INTO orders.orders (order_id, user_id, item_ids, total_amount, available_at, attempts,"
@@ -33,8 +35,28 @@ class BackupHost:
         self.folder = folder
         self.store = folder / "store"
         self.settings = folder / "settings" / "backup.json"
-        for name in ("settings", "run/lock"):
+        self.there = folder / "there"
+        for name in ("settings", "run", "upstream", "bin", "there"):
             (folder / name).mkdir(parents=True)
+        for name in ("docker", "rsync"):
+            (folder / "bin" / name).symlink_to(STAND_INS / f"backup_{name}.sh")
+        for name in ("service", "migrate"):
+            (folder / "volumes" / f"order-service_{name}-secrets").mkdir(parents=True)
+        (folder / "volumes" / "order-service_service-secrets" / "auth_password").touch()
+        # What serves, as nginx is told.
+        (folder / "upstream" / "server.conf").write_text("server 192.168.213.10:5000;")
+        (folder / "running").touch()
+        (folder / "stack").mkdir()
+        (folder / "stack" / ".env").touch()
+        self.environment = {
+            "DOCKER": shutil.which("docker") or "docker",
+            "FOLDER": str(folder),
+            "ORDER_SERVICE_SETTINGS": str(folder / "settings"),
+            "ORDER_SERVICE_ROOT": str(folder),
+            "ORDER_SERVICE_RUN": str(folder / "run"),
+            "ORDER_SERVICE_UNIT": "",
+            "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }
         self.configure()
 
     def configure(self, **settings: object) -> None:
@@ -42,27 +64,32 @@ class BackupHost:
         base = {"container": self.server.name, "directory": str(self.store), "reserve_megabytes": 1}
         self.settings.write_text(json.dumps(base | settings))
 
-    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the programs, whatever comes of it."""
-        environment = {
-            "ORDER_SERVICE_SETTINGS": str(self.folder / "settings"),
-            "ORDER_SERVICE_ROOT": str(self.folder),
-            "ORDER_SERVICE_RUN": str(self.folder / "run"),
-            "ORDER_SERVICE_UNIT": "",
-        }
-        return subprocess.run(
+    def begin(self, program: str, *arguments: str) -> subprocess.Popen[str]:
+        """Begin to run one of the programs."""
+        return subprocess.Popen(
             [sys.executable, PROGRAMS, program, *arguments],
-            capture_output=True,
-            check=False,
-            env=os.environ | environment,
+            env=os.environ | self.environment,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=300,
         )
 
-    def must(self, program: str, *arguments: str) -> str:
-        """Run one of the programs; it must succeed."""
-        done = self.run(program, *arguments)
+    def run(
+        self, program: str, *arguments: str, seconds: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of the programs, whatever comes of it."""
+        with self.begin(program, *arguments) as process:
+            try:
+                output, errors = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    def must(self, program: str, *arguments: str, seconds: float = 300) -> str:
+        """Run one of the programs; it must succeed, within the seconds."""
+        done = self.run(program, *arguments, seconds=seconds)
         assert done.returncode == 0, f"{program} {arguments}: {done.stderr}\n{done.stdout}"
         return done.stdout
 
@@ -77,6 +104,10 @@ class BackupHost:
         assert done.returncode == 1, done.stdout
         assert "Traceback" not in done.stderr
         return done.stderr
+
+    def docker(self) -> list[str]:
+        """Return what Docker was asked for so far, each with `open` or `closed` before it."""
+        return (self.folder / "docker.log").read_text().splitlines()
 
     def state(self, what: str) -> dict[str, Any]:
         """Return how the last backup, binlog copy or drill ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ def add_backup(
     manifest |= {"id": name, "kind": kind, "server_uuid": server, "host": f"host-{server[:2]}"}
     manifest |= {"tables": {"orders": {"rows": orders, "checksum": "0"}}}
     manifest |= {"binlog": {"file": f"binlog.{log:06}", "position": 4}}
-    manifest |= {"file": "orders.sql.zst", "bytes": 0}
+    manifest |= {"file": "orders.sql.zst", "bytes": 0, "sha256": hashlib.sha256().hexdigest()}
     (folder / name / "manifest.json").write_text(json.dumps(manifest))
     (folder / name / "orders.sql.zst").touch()
 

@@ -53,18 +53,15 @@ class Bucket:
         """Do what rclone does with a bucket, as far as backups need it."""
         assert command[:2] == ["rclone", "--config"]
         match command[3:]:
-            case ["copy", "--exclude", partial, "--exclude", inside, here, "offsite:bucket/copies"]:
-                assert (partial, inside) == (".partial-*", ".partial-*/**")
-                ignored = shutil.ignore_patterns(partial)
-                shutil.copytree(here, self.folder, ignore=ignored, dirs_exist_ok=True)
-            case ["copy", "--include", "/*/manifest.json", "offsite:bucket/copies", here]:
-                for manifest in self.folder.glob("*/manifest.json"):
-                    (Path(here) / manifest.parent.name).mkdir()
-                    shutil.copy(manifest, Path(here) / manifest.parent.name)
-            case ["copy", "offsite:bucket/copies", here]:
-                shutil.copytree(self.folder, here, dirs_exist_ok=True)
-            case ["lsf", "--recursive", "--files-only", "offsite:bucket/copies"]:
-                return "\n".join(sorted(files_in(self.folder)))
+            case ["copy", "--files-from-raw", listed, source, target]:
+                here, there = (self._folder(place) for place in (source, target))
+                for path in Path(listed).read_text().splitlines():
+                    (there / path).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(here / path, there / path)
+            case ["lsf", "--recursive", "--files-only", *form, "offsite:bucket/copies"]:
+                assert form == ["--format", "sp", "--separator", " "]
+                names = sorted(files_in(self.folder))
+                return "".join(f"{(self.folder / name).stat().st_size} {name}\n" for name in names)
             case ["delete", "--rmdirs", "--include-from", patterns, "offsite:bucket/copies"]:
                 for pattern in Path(patterns).read_text().splitlines():
                     doomed = self.folder / pattern.removesuffix("**").strip("/")
@@ -73,6 +70,9 @@ class Bucket:
                 raise AssertionError(f"nobody has said what comes of {command}")
         return ""
 
+    def _folder(self, place: str) -> Path:
+        return self.folder if place == "offsite:bucket/copies" else Path(place)
+
 
 def test_an_s3_store_gets_what_is_new_and_loses_what_had_its_time(
     offsite: Offsite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -80,10 +80,13 @@ def test_an_s3_store_gets_what_is_new_and_loses_what_had_its_time(
     """What rclone is asked for, that is; tests/programs has the same with a real rsync."""
     monkeypatch.setattr(backup_offsite, "run", Bucket(offsite.there).run)
     settings = Settings(offsite.here, keep_at_least=1, offsite="s3", destination="bucket/copies")
-    assert backup_offsite.send(settings) == "bucket/copies"
+    assert backup_offsite.send_binlogs(settings) == "bucket/copies"
+    assert backup_offsite.send_backups(settings) == "bucket/copies"
     offsite.assert_only_what_had_its_time_is_gone()
-    backup_offsite.fetch(settings, tmp_path / "fetched")
-    assert files_in(tmp_path / "fetched") == files_in(offsite.there)
+    fetched = tmp_path / "fetched"
+    sizes = backup_offsite.index(settings, fetched)
+    assert sizes.keys() == files_in(offsite.there)
+    assert {path.name for path in fetched.glob("*/*") if path.is_file()} == {"manifest.json"}
 
 
 def test_without_a_destination_nothing_is_copied_and_nothing_can_be_fetched(
@@ -93,6 +96,7 @@ def test_without_a_destination_nothing_is_copied_and_nothing_can_be_fetched(
         raise AssertionError("nothing is there to be run")
 
     monkeypatch.setattr(backup_offsite, "run", never)
-    assert backup_offsite.send(Settings(tmp_path)) == "none"
+    for send in (backup_offsite.send_binlogs, backup_offsite.send_backups):
+        assert send(Settings(tmp_path)) == "none"
     with pytest.raises(BackupError, match="there is no copy off this host: set backup_destination"):
-        backup_offsite.fetch(Settings(tmp_path), tmp_path)
+        backup_offsite.index(Settings(tmp_path), tmp_path)

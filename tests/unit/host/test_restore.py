@@ -12,6 +12,7 @@ from order_service.backup.store import Store
 from order_service.restore import restore, scratch_mysql
 from order_service.restore.plan import Plan
 from order_service.restore.scratch_mysql import Scratch
+from order_service.restore.source import Source
 
 
 def test_space_is_needed_where_docker_keeps_its_data_too(
@@ -25,8 +26,9 @@ def test_space_is_needed_where_docker_keeps_its_data_too(
     )
     manifest: Any = {"sql_bytes": 1 << 30}
     settings = Settings(directory=tmp_path)
+    source = Source(Store(tmp_path), None, tmp_path)
     with pytest.raises(BackupError, match="/data/docker has 2048 MiB free; this needs 3072 MiB"):
-        restore.into_scratch(settings, Store(tmp_path), Plan(manifest), Scratch(settings), None)
+        restore.into_scratch(settings, source, Plan(manifest), Scratch(settings))
 
 
 def test_what_is_restored_is_compared_with_what_was_recorded(

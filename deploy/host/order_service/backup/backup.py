@@ -5,30 +5,37 @@ Each run copies what is new off the host, and writes down how it ended (store.St
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from order_service.backup import offsite
 from order_service.backup.binlogs import copy_closed
 from order_service.backup.full import take
+from order_service.backup.locks import Busy, locked
 from order_service.backup.mysql_session import Server
 from order_service.backup.retention import expired_backups, expired_copies
-from order_service.backup.settings import BackupError, Settings, load
-from order_service.backup.store import Store
-from order_service.host import RUN, CommandError, now, say
+from order_service.backup.settings import BackupError, Settings, load, warn
+from order_service.backup.store import (
+    AFTER_RESTORE,
+    BEFORE_MIGRATION,
+    BEFORE_RESTORE,
+    BEFORE_UPGRADE,
+    Manifest,
+    Store,
+)
+from order_service.host import CommandError, now, say
 
-LOCK = RUN / "lock" / "order-service-backup.lock"
-LOCK_SECONDS = 1800
 # MySQL may be restarting when a timer fires.
 RESTART_SECONDS = 30
-KINDS = ("scheduled", "manual", "before-migration")
+KINDS = ("scheduled", "manual", BEFORE_MIGRATION, BEFORE_UPGRADE)
+# What waits for these does not fail for a destination that is away.
+WANTED_HERE = (BEFORE_MIGRATION, BEFORE_UPGRADE, BEFORE_RESTORE, AFTER_RESTORE)
 
 
 def main() -> None:
@@ -47,37 +54,70 @@ def command(arguments: list[str]) -> None:
             full(settings, kind)
         case ["binlog"]:
             binlog(settings)
+        case ["reach"]:
+            offsite.reach(settings)
         case _:
-            sys.exit(f"usage: order-service backup full [{'|'.join(KINDS)}] | binlog")
+            sys.exit(f"usage: order-service backup full [{'|'.join(KINDS)}] | binlog | reach")
 
 
 def full(settings: Settings, kind: str) -> None:
-    """Make a full backup, then copy the binary logs, apply the retention, and copy off the host."""
+    """Make a full backup, apply the retention, and copy it and the binary logs off the host."""
     store = open_store(settings)
-    with locked(), remembered(store, "backup") as state:
+    with remembered(store, "backup") as state:
         Server(settings.container, "backup").wait_until_up(RESTART_SECONDS)
         make_full(settings, store, kind, state)
+        send_full(settings, kind, state)
         say(json.dumps(store.manifest(state["id"]), indent=2))
 
 
 def make_full(settings: Settings, store: Store, kind: str, state: dict[str, Any]) -> None:
-    """Do what `full` does, for a caller that holds the lock."""
+    """Make a full backup here, and apply the retention; the state gets its figures."""
+    with locked(store.folder, "dump"):
+        # What a restore or an upload reads does not go while it is at work.
+        with suppress(Busy), locked(store.folder, "scratch", 0):
+            store.remove_partial()
+        dump(settings, store, kind, state)
+        with suppress(Busy), locked(store.folder, "scratch", 0), locked(store.folder, "upload", 0):
+            apply_retention(settings, store)
+
+
+def dump(settings: Settings, store: Store, kind: str, state: dict[str, Any]) -> Manifest:
+    """Make a full backup, for a caller that holds the lock `dump`; the state gets its figures."""
     manifest = take(settings, store, kind)
     rows = sum(table["rows"] for table in manifest["tables"].values())
     state |= {"id": manifest["id"], "bytes": manifest["bytes"], "rows": rows}
-    with remembered(store, "binlog") as binlogs:
-        binlogs.update(copy_closed(settings, store))
-    apply_retention(settings, store)
-    state["offsite"] = offsite.send(settings)
+    return manifest
+
+
+def send_full(settings: Settings, kind: str, state: dict[str, Any]) -> None:
+    """Copy the binary logs, and the full backups off the host.
+
+    Raises:
+        BackupError, CommandError: that failed, and the backup is not one that was wanted here.
+    """
+    try:
+        binlog(settings)
+        state["offsite"] = offsite.send_backups(settings)
+    except (BackupError, CommandError) as problem:
+        if kind not in WANTED_HERE:
+            raise
+        state["offsite"] = f"failed: {problem}"
+        warn(f"the copy off this host failed: {problem}")
 
 
 def binlog(settings: Settings) -> None:
-    """Copy the binary logs that are new."""
+    """Copy the binary logs that are new, here and off the host."""
     store = open_store(settings)
-    with locked(), remembered(store, "binlog") as state:
+    with remembered(store, "binlog") as state:
         Server(settings.container, "backup").wait_until_up(RESTART_SECONDS)
-        state.update(copy_closed(settings, store))
-        state["offsite"] = offsite.send(settings)
+        copy_binlogs(settings, store)
+        state["offsite"] = offsite.send_binlogs(settings)
+
+
+def copy_binlogs(settings: Settings, store: Store) -> None:
+    """Copy the binary logs that are new, here alone."""
+    with locked(store.folder, "binlogs"):
+        store.remember("binlog", copy_closed(settings, store))
 
 
 def open_store(settings: Settings) -> Store:
@@ -98,32 +138,8 @@ def apply_retention(settings: Settings, store: Store) -> None:
 
 
 @contextmanager
-def locked() -> Iterator[None]:
-    """Let one backup or restore run at a time; the lock ends with its process.
-
-    Raises:
-        BackupError: another one ran for all the time.
-    """
-    with LOCK.open("w") as file:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise BackupError(
-                        f"another backup or restore has been running for {LOCK_SECONDS} s; see"
-                        " `systemctl list-units 'order-service-*'`"
-                    ) from None
-                time.sleep(0.2)
-        yield
-
-
-@contextmanager
 def remembered(store: Store, what: str) -> Iterator[dict[str, Any]]:
     """Write down how the block ended, with the figures that it has added until then."""
-    store.remove_partial()
     begun, started_at = time.monotonic(), now()
     state: dict[str, Any] = {}
     end: dict[str, Any] = {"outcome": "failed", "error": "interrupted"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -38,11 +37,14 @@ class _Log:
 def copy_closed(settings: Settings, store: Store) -> State:
     """Have MySQL begin a new log if there is news in its last one, and copy the closed ones.
 
+    The caller holds the lock `binlogs`.
+
     Raises:
         BackupError: that failed; what was copied until then stays.
     """
-    begun = time.monotonic()
     moment = datetime.now(UTC)
+    for leftover in store.binlogs.glob(f"*/{PARTIAL}*"):
+        leftover.unlink()
     server = Server(settings.container, "backup")
     with server.session() as session:
         ((uuid, base, executed),) = session.query(
@@ -64,7 +66,6 @@ def copy_closed(settings: Settings, store: Store) -> State:
         gtid_executed=executed,
         bytes=copied,
         until=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        seconds=round(time.monotonic() - begun, 2),
     )
 
 
@@ -85,8 +86,6 @@ def _copy(settings: Settings, store: Store, log: _Log) -> int:
     stamp = log.moment.strftime(TIME_FORMAT)
     name = f"{log.path.name}_{stamp}{suffix(settings.public_key)}"
     plain, partial = folder / f"{PARTIAL}log", folder / f"{PARTIAL}{name}"
-    for leftover in (plain, partial):
-        leftover.unlink(missing_ok=True)
     try:
         _fetch(settings, log, plain)
         commits = [transaction.committed for transaction in transactions(plain)]

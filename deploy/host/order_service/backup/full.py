@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from order_service.backup import host_secrets
 from order_service.backup.files import Packed, pack, suffix
 from order_service.backup.mysql_session import Server, Session
 from order_service.backup.settings import BackupError, Settings
@@ -83,7 +86,7 @@ class _Watch:
 
 
 def take(settings: Settings, store: Store, kind: str) -> Manifest:
-    """Make a full backup and put it into the store.
+    """Make a full backup and put it into the store; the caller holds the lock `dump`.
 
     Raises:
         BackupError: it could not be made; nothing of it is left.
@@ -91,8 +94,7 @@ def take(settings: Settings, store: Store, kind: str) -> Manifest:
     begun = time.monotonic()
     server = Server(settings.container, "backup")
     _wait_for_free_id(store)
-    partial = store.folder / f"{PARTIAL}{kind}"
-    partial.mkdir(mode=0o700)
+    partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=store.folder))
     try:
         with server.session() as session:
             facts = _facts(session, settings)
@@ -103,6 +105,7 @@ def take(settings: Settings, store: Store, kind: str) -> Manifest:
                 tables = digests(session, settings.database)
                 packed = result.result()
             watch.check()
+        secrets = host_secrets.keep(partial, settings) if settings.public_key else None
         manifest = Manifest(
             format=1,
             id=snapshot.taken_at.strftime(TIME_FORMAT),
@@ -120,6 +123,7 @@ def take(settings: Settings, store: Store, kind: str) -> Manifest:
             sha256=packed.sha256,
             sql_bytes=watch.bytes,
             encrypted_to=settings.public_key or None,
+            secrets=secrets,
             seconds=round(time.monotonic() - begun, 2),
             writers_held_milliseconds=snapshot.held_milliseconds,
         )

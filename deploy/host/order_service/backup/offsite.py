@@ -2,50 +2,74 @@
 
 Nothing there is deleted because it is missing here, so a host that lost its disk, and begins anew
 with the same destination, empties nothing. What the retention removes is decided by the names and
-manifests that are there, by the same rules as here.
+manifests that are there, by the same rules as here; or the destination decides, and this host only
+adds (`offsite_retention`).
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from order_service.backup.locks import locked
 from order_service.backup.retention import expired_backups, expired_copies
 from order_service.backup.settings import BackupError, Settings
-from order_service.backup.store import MANIFEST, PARTIAL, TIME, Store, parse_copy, sidecar
-from order_service.host import SETTINGS, run
+from order_service.backup.store import LAST_BINLOG, MANIFEST, TIME, Store, parse_copy, sidecar
+from order_service.host import SETTINGS, CommandError, run
 
-SECONDS = 3600
+# Of a store that is slow; that nothing moves for five minutes is noticed by both programs.
+SECONDS = 4 * 3600
 KEY = SETTINGS / "backup_key"
 KNOWN_HOSTS = SETTINGS / "backup_known_hosts"
 RCLONE_CONFIG = SETTINGS / "rclone.conf"
 _REMOTE = "offsite"
 
 
-def send(settings: Settings) -> str:
-    """Copy what is new, remove there what has had its time, and return where it went.
+def send_backups(settings: Settings) -> str:
+    """Copy the full backups that are new, remove there what has had its time; return where to.
 
     Raises:
-        CommandError: the destination refused, or was not reached.
+        BackupError, CommandError: the destination refused, or was not reached.
     """
     if settings.offsite == "none":
         return "none"
-    source = f"{settings.directory}/"
-    if settings.offsite == "rsync":
-        _rsync(settings, "--archive", f"--exclude={PARTIAL}*", source, _there(settings))
-    else:
-        _rclone("copy", "--exclude", f"{PARTIAL}*", "--exclude", f"{PARTIAL}*/**", source,
-                _there(settings))  # fmt: skip
-    if doomed := _expired(settings, datetime.now(UTC)):
-        _remove(settings, doomed)
+    with locked(settings.directory, "upload"):
+        files = _files(settings.directory, "*/*", "last-*.json")
+        # A backup counts once its manifest is there, so that comes last.
+        manifests = [path for path in files if path.endswith(f"/{MANIFEST}")]
+        _copy(settings, [path for path in files if path not in manifests])
+        _copy(settings, manifests)
+        if settings.offsite_retention == "here":
+            _remove(settings, _expired(settings, datetime.now(UTC)))
     return settings.destination
 
 
-def fetch(settings: Settings, target: Path) -> None:
-    """Copy everything that is there into a folder.
+def send_binlogs(settings: Settings) -> str:
+    """Copy the binary logs' copies that are new; return and raise as `send_backups` does."""
+    if settings.offsite == "none":
+        return "none"
+    with locked(settings.directory, "send"):
+        _copy(settings, _files(settings.directory, "binlogs/*/*", LAST_BINLOG))
+    return settings.destination
+
+
+def reach(settings: Settings) -> None:
+    """Go to the destination with nothing.
+
+    Raises:
+        BackupError, CommandError: it refused, or was not reached.
+    """
+    if settings.offsite != "none":
+        _copy(settings, _files(settings.directory, LAST_BINLOG))
+
+
+def index(settings: Settings, folder: Path) -> dict[str, int]:
+    """Have in the folder what a restore is planned by, and return the size of all that is there.
+
+    The manifests are fetched; of copied binary logs there are empty files with their names.
 
     Raises:
         BackupError: no destination is set.
@@ -55,14 +79,27 @@ def fetch(settings: Settings, target: Path) -> None:
         raise BackupError(
             "there is no copy off this host: set backup_destination and run deploy.yml"
         )
-    if settings.offsite == "rsync":
-        _rsync(settings, "--archive", _there(settings), f"{target}/")
-    else:
-        _rclone("copy", _there(settings), f"{target}/")
+    sizes = _sizes(settings)
+    planned_by = [path for path in sizes if _MANIFEST.fullmatch(path) or path == LAST_BINLOG]
+    fetch(settings, folder, planned_by)
+    for path in sizes:
+        if path.startswith("binlogs/"):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).touch()
+    return sizes
+
+
+def fetch(settings: Settings, folder: Path, paths: Sequence[str]) -> None:
+    """Copy these files from there into a folder.
+
+    Raises:
+        CommandError: one is missing, or the destination was not reached.
+    """
+    _copy(settings, paths, to=folder)
 
 
 def expired_names(
-    names: Sequence[str], servers: Mapping[str, str], settings: Settings, now: datetime
+    names: Iterable[str], servers: Mapping[str, str], settings: Settings, now: datetime
 ) -> list[str]:
     """Return which of the paths in a store have had their time; folders end with a slash.
 
@@ -85,27 +122,28 @@ def expired_names(
     return expired
 
 
+_MANIFEST = re.compile(f"({TIME})/{MANIFEST}")
+
+
 def _expired(settings: Settings, now: datetime) -> list[str]:
-    names = _names(settings)
-    manifests = filter(re.compile(f"({TIME})/{MANIFEST}").fullmatch, names)
+    names = _sizes(settings)
+    manifests = list(filter(_MANIFEST.fullmatch, names))
     backups = [path.partition("/")[0] for path in manifests]
     # Manifests are fetched only where they matter: what stays if all were one server's stays.
     if not expired_backups(
         dict.fromkeys(backups, ""), now, settings.keep_days, settings.keep_at_least
     ):
         return []
-    return expired_names(names, _servers(settings), settings, now)
-
-
-def _servers(settings: Settings) -> dict[str, str]:
-    """Return the server of each full backup that is there."""
     with tempfile.TemporaryDirectory(prefix="off-the-host-") as folder:
-        if settings.offsite == "s3":
-            _rclone("copy", "--include", f"/*/{MANIFEST}", _there(settings), folder)
-        else:
-            only = ("--include=/*/", f"--include=/*/{MANIFEST}", "--exclude=*")
-            _rsync(settings, "--recursive", *only, _there(settings), f"{folder}/")
-        return Store(Path(folder)).servers()
+        fetch(settings, Path(folder), manifests)
+        return expired_names(names, Store(Path(folder)).servers(), settings, now)
+
+
+def _files(folder: Path, *patterns: str) -> list[str]:
+    """Return the files that are whole, by their paths in the folder."""
+    found = (path for one in patterns for path in folder.glob(one) if path.is_file())
+    paths = (path.relative_to(folder) for path in found)
+    return sorted(str(path) for path in paths if not any(p.startswith(".") for p in path.parts))
 
 
 def _there(settings: Settings) -> str:
@@ -113,16 +151,36 @@ def _there(settings: Settings) -> str:
     return f"{place}/" if settings.offsite == "rsync" else f"{_REMOTE}:{place}"
 
 
-def _names(settings: Settings) -> list[str]:
+def _sizes(settings: Settings) -> dict[str, int]:
+    """Return the size of each file that is there, by its path."""
     if settings.offsite == "s3":
-        return _rclone("lsf", "--recursive", "--files-only", _there(settings)).splitlines()
-    listed = _rsync(settings, "--recursive", "--list-only", _there(settings)).splitlines()
+        form = ("--format", "sp", "--separator", " ")
+        listed = _rclone("lsf", "--recursive", "--files-only", *form, _there(settings))
+        fields = (line.split(" ", 1) for line in listed.splitlines())
+        return {path: int(size) for size, path in fields}
+    listed = _rsync(settings, "--recursive", "--list-only", _there(settings))
     # Each line: mode, size, date, time, name; our names have no spaces.
-    return [line.split()[-1] for line in listed if line.startswith("-")]
+    lines = [line.split() for line in listed.splitlines() if line.startswith("-")]
+    return {fields[-1]: int(fields[1].replace(",", "")) for fields in lines}
+
+
+def _copy(settings: Settings, paths: Sequence[str], *, to: Path | None = None) -> None:
+    """Copy these paths from the store to the destination, or from there into a folder."""
+    source, target = (_there(settings), f"{to}/") if to else (f"{settings.directory}/",
+                                                              _there(settings))  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("".join(f"{path}\n" for path in paths))
+        file.flush()
+        if settings.offsite == "rsync":
+            _rsync(settings, "--archive", f"--files-from={file.name}", source, target)
+        else:
+            _rclone("copy", "--files-from-raw", file.name, source, target)
 
 
 def _remove(settings: Settings, doomed: Sequence[str]) -> None:
-    """Remove exactly these paths."""
+    """Remove exactly these paths there."""
+    if not doomed:
+        return
     patterns = [f"/{path}**" if path.endswith("/") else f"/{path}" for path in doomed]
     if settings.offsite == "s3":
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
@@ -149,7 +207,23 @@ def _rsync(settings: Settings, *arguments: str) -> str:
         f" -o ConnectTimeout=20 -o UserKnownHostsFile={KNOWN_HOSTS}"
         " -o StrictHostKeyChecking=accept-new"
     )
-    return run(["rsync", "--timeout=300", f"--rsh={ssh}", *arguments], seconds=SECONDS)
+    try:
+        return run(["rsync", "--timeout=300", f"--rsh={ssh}", *arguments], seconds=SECONDS)
+    except CommandError as problem:
+        if "ermission denied (" not in str(problem):
+            raise
+        raise CommandError(f"{problem}\n{_invitation(settings)}") from None
+
+
+def _invitation(settings: Settings) -> str:
+    """Say what the destination has to know of a host that it does not let in."""
+    key = KEY.with_suffix(".pub").read_text(encoding="utf-8").strip()
+    only = ',command="rrsync -wo -no-del -no-overwrite -no-lock FOLDER"'
+    limits = f"restrict{only if settings.offsite_retention == 'there' else ''}"
+    return (
+        f"{settings.destination} does not let this host in yet. Append to the authorized_keys of"
+        f" its user: {limits} {key}"
+    )
 
 
 def _rclone(*arguments: str) -> str:

@@ -4,7 +4,7 @@ container          MySQL's container
 database           the schema that is backed up
 image              what a scratch server runs where MySQL's container is gone
 directory          where backups lie
-public_key         an age or SSH public key; empty: backups are not encrypted
+public_key         an age or SSH public key; empty or "none": backups are not encrypted
 keep_days          full backups older than that go ...
 keep_at_least      ... but this many of the newest stay
 reserve_megabytes  what a backup leaves free on the disk
@@ -12,6 +12,7 @@ scratch_memory     a scratch server's limit, as Docker takes it
 offsite            "none", "rsync" or "s3"
 destination        rsync: user@host:/folder; s3: bucket/folder
 ssh_port           of the rsync destination
+offsite_retention  who removes what has had its time there: "here" this host, "there" not it
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 from order_service.host import SETTINGS, read_json
 
 PATH = SETTINGS / "backup.json"
-OFFSITE_KINDS = ("none", "rsync", "s3")
+CHOICES = {"offsite": ("none", "rsync", "s3"), "offsite_retention": ("here", "there")}
 
 
 class BackupError(Exception):
@@ -47,6 +48,7 @@ class Settings:
     offsite: str = "none"
     destination: str = ""
     ssh_port: int = 22
+    offsite_retention: str = "here"
 
     @property
     def reserve(self) -> int:
@@ -68,13 +70,22 @@ def load(path: Path = PATH) -> Settings:
     found: Any = read_json(path, None)
     if not isinstance(found, dict):
         raise BackupError(f"{path} does not exist; run deploy.yml, whose role `backup` writes it")
-    known = {field.name for field in fields(Settings)}
-    if surplus := sorted(set(found) - known):
-        raise BackupError(f"{path}: {', '.join(surplus)} is unknown; run deploy.yml again")
-    settings = Settings(**{**found, "directory": Path(found["directory"])})
-    if settings.offsite not in OFFSITE_KINDS:
-        expected = ", ".join(OFFSITE_KINDS)
-        raise BackupError(f"{path}: offsite is {settings.offsite!r}; expected one of {expected}")
+    known = {field.name: field.type for field in fields(Settings)}
+    if surplus := sorted(found.keys() - known):
+        warn(f"{path}: {', '.join(surplus)} is not known to this release, and is left out")
+    given = {name: found[name] for name in known if name in found}
+    try:
+        given |= {name: int(value) for name, value in given.items() if known[name] == "int"}
+    except ValueError as problem:
+        raise BackupError(f"{path}: {problem}; run deploy.yml") from None
+    if given.get("public_key") == "none":
+        given["public_key"] = ""
+    settings = Settings(**given | {"directory": Path(given["directory"])})
+    for name, allowed in CHOICES.items():
+        value = getattr(settings, name)
+        if value not in allowed:
+            expected = ", ".join(allowed)
+            raise BackupError(f"{path}: {name} is {value!r}; expected one of {expected}")
     if settings.keep_at_least < 1:
         raise BackupError(f"{path}: keep_at_least is {settings.keep_at_least}; expected 1 or more")
     return settings

@@ -2,11 +2,13 @@
 
     <UTC time>/manifest.json            a full backup: see Manifest
     <UTC time>/orders.sql.zst[.age]
+    <UTC time>/secrets.tar.zst.age      what a new host needs beside it: see kept_secrets
     binlogs/<server's UUID>/<log>_<UTC time of the copy>.zst[.age]
     binlogs/<server's UUID>/<log>_<UTC time of the copy>.json   see BinlogCopy
     last-backup.json, last-binlog.json, last-drill.json: see State
 
-Whatever is under way has a name that begins with `.partial-`; what has its own name is whole.
+Whatever is under way has a name that begins with `.partial-`; what has its own name is whole. Off
+the host a full backup is whole once its manifest is there, which is sent last.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
+from order_service.backup.locks import locked
 from order_service.backup.settings import BackupError, warn
 from order_service.backup.table_digests import Digest
 from order_service.host import read_json, write_json
@@ -30,17 +33,29 @@ TIME = r"\d{4}-\d\d-\d\dT\d{6}Z"
 _ID = re.compile(TIME)
 _COPY = re.compile(rf"(.+\.\d{{6,}})_({TIME})\.zst(?:\.age)?")
 MANIFEST = "manifest.json"
+LAST_BINLOG = "last-binlog.json"
 PARTIAL = ".partial-"
-# The kind of a backup that was made of what a restore was about to replace.
+# Kinds of backups: BEFORE_RESTORE's are of what a restore was about to replace.
+BEFORE_MIGRATION = "before-migration"
+BEFORE_UPGRADE = "before-upgrade"
 BEFORE_RESTORE = "before-restore"
+AFTER_RESTORE = "after-restore"
 
 
-class Manifest(TypedDict):
+class PackedFile(TypedDict):
+    """A file of a backup, and how to know it again."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(PackedFile):
     """What a full backup is. Times are RFC 3339, UTC."""
 
     format: int  # 1
     id: str  # the snapshot's time, and the folder's name
-    kind: str  # scheduled, manual, before-migration, before-restore or after-restore
+    kind: str  # scheduled, manual, or one of those above
     host: str
     release: str | None  # what served then
     mysql_version: str
@@ -48,17 +63,15 @@ class Manifest(TypedDict):
     database: str
     binlog: dict[str, Any]  # file and position: what is before them is in the backup
     gtid_executed: str
-    tables: dict[str, Digest]
-    file: str  # the dump's name
-    bytes: int
-    sha256: str
+    tables: dict[str, Digest]  # of the dump, whose file this is
     sql_bytes: int  # of the dump before it was compressed
     encrypted_to: str | None  # the public key
+    secrets: NotRequired[PackedFile | None]  # None: not encrypted, so they are not kept
     seconds: float
     writers_held_milliseconds: int  # for how long the snapshot kept writers waiting
 
 
-class BinlogCopy(TypedDict):
+class BinlogCopy(PackedFile):
     """What the copy of a binary log is."""
 
     log: str
@@ -67,9 +80,6 @@ class BinlogCopy(TypedDict):
     last_commit: str | None  # RFC 3339 with microseconds
     transactions: int
     log_bytes: int
-    file: str
-    bytes: int
-    sha256: str
 
 
 class State(TypedDict, total=False):
@@ -174,6 +184,11 @@ class Store:
         """Return where a backup's dump lies."""
         return self.folder / manifest["id"] / manifest["file"]
 
+    def secrets(self, manifest: Manifest) -> Path | None:
+        """Return where a backup's secrets lie, if it has any."""
+        found = manifest.get("secrets")
+        return self.folder / manifest["id"] / found["file"] if found else None
+
     def copies(self, server_uuid: str | None = None) -> list[Copy]:
         """Return the copied binary logs, of one server or of all, in their order."""
         found = []
@@ -213,10 +228,9 @@ class Store:
         sidecar(path).unlink(missing_ok=True)
 
     def remove_partial(self) -> None:
-        """Remove what interrupted runs left."""
-        for folder in (self.folder, *self.binlogs.glob("*/")):
-            for entry in folder.glob(f"{PARTIAL}*"):
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        """Remove what interrupted dumps, removals and restores left."""
+        for entry in self.folder.glob(f"{PARTIAL}*"):
+            shutil.rmtree(entry)
 
     def last(self, what: str) -> State:
         """Return how the last run went: of `backup`, `binlog` or `drill`."""
@@ -224,7 +238,8 @@ class Store:
 
     def remember(self, what: str, state: Mapping[str, Any]) -> None:
         """Write down how a run went; figures that it has not come to stay as they were."""
-        write_json(self.folder / f"last-{what}.json", {**self.last(what), **state})
+        with locked(self.folder, f"last-{what}"):
+            write_json(self.folder / f"last-{what}.json", {**self.last(what), **state})
 
 
 def check_space(folder: Path, needed: int, reserve: int) -> None:

@@ -1,8 +1,9 @@
 """Puts what a scratch server has in the place of the live data.
 
-The service is stopped meanwhile. What is replaced is backed up first; the restored tables are
-loaded beside the live ones, compared, and only then renamed into their place by one statement. All
-of it is in MySQL's binary log, so later restores to a point in time pass over it.
+The restored tables are loaded beside the live ones and compared while the service serves. It is
+stopped only for the backup of what is replaced and for the one statement that renames the tables
+into their place; clients get 503 meanwhile. All of it is in MySQL's binary log, so later restores
+to a point in time pass over it.
 """
 
 from __future__ import annotations
@@ -13,30 +14,62 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from order_service.backup.backup import make_full, open_store, remembered
+from order_service.backup.backup import dump, make_full, open_store, remembered, send_full
+from order_service.backup.host_secrets import Packed, bring_back
+from order_service.backup.locks import locked
 from order_service.backup.mysql_session import Server
 from order_service.backup.settings import BackupError, Settings, warn
-from order_service.backup.store import BEFORE_RESTORE, Store
+from order_service.backup.store import AFTER_RESTORE, BEFORE_RESTORE, Store
 from order_service.backup.table_digests import Digest, differences, digests
-from order_service.host import STACK, UPSTREAM, CommandError, run, try_run
-from order_service.release import ledger
+from order_service.host import STACK, UPSTREAM, run, try_run
+from order_service.program import PLACE
+from order_service.release import ledger, maintenance
 from order_service.release.colours import NAMES, serving
 from order_service.restore.scratch_mysql import Scratch
+from order_service.secrets import api_clients, secret_files
 
 SECONDS = 3600
+# The containers' stop and start, and a look at the migrations: on two cores.
+RESTART_SECONDS = 20
 _STOP_SECONDS = 60
 _HEALTHY_SECONDS = 180
 _DUMP = ("--single-transaction", "--set-gtid-purged=OFF", "--no-tablespaces", "--hex-blob",
          "--loose-skip-masking-policies")  # fmt: skip
 
 
+def estimate(store: Store) -> str:
+    """Say for about how long the service will be stopped, by what the last backup took."""
+    manifests = list(store.manifests().values())
+    if not manifests:
+        return "for how long the service will be stopped is not known: there is no backup so far"
+    last = manifests[-1]["seconds"]
+    return (
+        f"the service will be stopped for about {last + RESTART_SECONDS:.0f} s: the backup of what"
+        f" is replaced, which took {last:.0f} s last time, and a restart"
+    )
+
+
 def replace_live(
-    settings: Settings, scratch: Scratch, schema: str, *, with_backup: bool
+    settings: Settings,
+    scratch: Scratch,
+    schema: str,
+    wanted: dict[str, Digest],
+    *,
+    secrets: Packed | None,
+    with_backup: bool,
 ) -> dict[str, Any]:
     """Replace the live tables by the scratch server's, and make a full backup of the result.
 
     It runs in the deployments' unit: a rollout beside it would start a colour that accepts orders
     into tables that are about to be moved away.
+
+    Args:
+        settings: of the backups.
+        scratch: has what is to go live.
+        schema: whose tables it is.
+        wanted: their digests there.
+        secrets: a backup's, which replace this host's own, too.
+        with_backup: whether what is replaced is backed up first.
 
     Raises:
         BackupError: it could not be done; until the last step the live data stay as they were.
@@ -44,46 +77,59 @@ def replace_live(
     """
     server = Server(settings.container, "root")
     store = open_store(settings)
-    wanted = scratch.digests(schema)
     beside, replaced = f"{schema}_restored", f"{schema}_replaced"
-    begun = time.monotonic()
     _check_nothing_left(server, replaced)
-    with _service_stopped() as stopped:
-        kept = _back_up(settings, store, BEFORE_RESTORE) if with_backup else None
-        before = _digests(server, schema)
+    report: dict[str, Any] = {"backup_of_what_was_replaced": None, "replaced": {}}
+    try:
         _load_beside(scratch, server, schema, beside, wanted)
-        _swap(server, schema, beside, replaced)
-        if problems := differences(wanted, _digests(server, schema)):
-            raise BackupError(f"the live data are not what was restored: {'; '.join(problems)}")
-        for leftover in (beside, replaced):
-            server.query(f"DROP DATABASE IF EXISTS `{leftover}`")
-        _migrate()
-        made = _back_up(settings, store, "after-restore")
-    return {
-        "replaced": before,
-        "backup_of_what_was_replaced": kept,
-        "backup_after": made,
-        "stopped": stopped,
-        "stopped_seconds": round(time.monotonic() - begun, 1),
-    }
+        warn(estimate(store))
+        # Whatever else makes a backup is waited for before the service is stopped.
+        with locked(store.folder, "dump"), _service_stopped() as stopped:
+            if with_backup:
+                report |= _back_up_replaced(settings, store)
+            _swap(server, schema, beside, replaced)
+            _migrate()
+            if secrets:
+                report["secrets"] = bring_back(secrets)
+    finally:
+        server.query(f"DROP DATABASE IF EXISTS `{beside}`")
+    server.query(f"DROP DATABASE IF EXISTS `{replaced}`")
+    if secrets:
+        _hand_on()
+    with remembered(store, "backup") as state:
+        make_full(settings, store, AFTER_RESTORE, state)
+        send_full(settings, AFTER_RESTORE, state)
+    return report | {"backup_after": state["id"]} | stopped
+
+
+def _back_up_replaced(settings: Settings, store: Store) -> dict[str, Any]:
+    with remembered(store, "backup") as state:
+        manifest = dump(settings, store, BEFORE_RESTORE, state)
+    return {"backup_of_what_was_replaced": manifest["id"], "replaced": manifest["tables"]}
 
 
 @contextmanager
-def _service_stopped() -> Iterator[list[str]]:
+def _service_stopped() -> Iterator[dict[str, Any]]:
     """Stop the containers of both colours, in good order; start what nginx sends to in any case.
 
-    That is not what ran before: a restore that was cut off left nothing running.
+    That is not what ran before: a restore that was cut off left nothing running. Clients are told
+    to come again. Gives what to report, which has the seconds at the end.
     """
-    running = [name for colour in NAMES for name in _containers(colour)]
-    if running:
-        run(["docker", "stop", f"--time={_STOP_SECONDS}", *running], seconds=_STOP_SECONDS * 2)
-    try:
-        yield running
-    finally:
-        serving_ones = _containers(serving().name, "--all") if UPSTREAM.exists() else []
-        if serving_ones:
-            run(["docker", "start", *serving_ones])
-            _wait_until_healthy(serving_ones)
+    begun = time.monotonic()
+    report: dict[str, Any] = {}
+    with maintenance.closed("a restore of the live data"):
+        running = [name for colour in NAMES for name in _containers(colour)]
+        if running:
+            run(["docker", "stop", f"--time={_STOP_SECONDS}", *running], seconds=_STOP_SECONDS * 2)
+        report["stopped"] = running
+        try:
+            yield report
+        finally:
+            serving_ones = _containers(serving().name, "--all") if UPSTREAM.exists() else []
+            if serving_ones:
+                run(["docker", "start", *serving_ones])
+                _wait_until_healthy(serving_ones)
+    report["stopped_seconds"] = round(time.monotonic() - begun, 1)
 
 
 def _containers(colour: str, *options: str) -> list[str]:
@@ -111,25 +157,6 @@ def _wait_until_healthy(names: list[str]) -> None:
         time.sleep(0.5)
 
 
-def _back_up(settings: Settings, store: Store, kind: str) -> str:
-    """Make a full backup; a copy off the host that fails is told, and no reason to stop here."""
-    with remembered(store, "backup") as state:
-        try:
-            make_full(settings, store, kind, state)
-        except CommandError as problem:
-            if "id" not in state:
-                raise
-            state["offsite"] = f"failed: {problem}"
-            warn(f"the copy off this host failed: {problem}")
-    made: str = state["id"]
-    return made
-
-
-def _digests(server: Server, schema: str) -> dict[str, Digest]:
-    with server.session() as session:
-        return digests(session, schema)
-
-
 def _load_beside(
     scratch: Scratch, server: Server, schema: str, beside: str, wanted: dict[str, Digest]
 ) -> None:
@@ -150,7 +177,9 @@ def _load_beside(
         )
     if loaded.returncode or source.returncode:
         raise BackupError(f"MySQL did not take what was restored: {loaded.stderr.strip()}")
-    if problems := differences(wanted, _digests(server, beside)):
+    with server.session() as session:
+        found = digests(session, beside)
+    if problems := differences(wanted, found):
         raise BackupError(f"the loaded copy differs from the restored one: {'; '.join(problems)}")
 
 
@@ -198,3 +227,11 @@ def _migrate() -> None:
     )
     if done.returncode and "Can't locate revision" not in done.stderr:
         raise BackupError(f"the restored schema could not be migrated: {done.stderr[-2000:]}")
+
+
+def _hand_on() -> None:
+    """Have the secrets that came back in each form that somebody reads, and a certificate of the
+    authority that came back."""
+    if release := ledger.read()["active"]:
+        secret_files.make(release, f"--client={api_clients.PROMETHEUS.name}")
+        run([str(PLACE), "certificate", "--local"])

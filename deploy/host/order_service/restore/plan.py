@@ -12,9 +12,11 @@ from order_service.backup.store import (
     BEFORE_RESTORE,
     Copy,
     Manifest,
+    PackedFile,
     Store,
     binlog_number,
     parse_time,
+    sidecar,
 )
 
 LATEST = "latest"
@@ -27,6 +29,15 @@ class Plan:
     manifest: Manifest
     copies: list[Copy] = field(default_factory=list)
     until: datetime | None = None
+
+    def paths(self, store: Store) -> list[str]:
+        """Return where in the store the files are that this needs, besides the manifest."""
+        found = [store.dump(self.manifest)]
+        if secrets := store.secrets(self.manifest):
+            found.append(secrets)
+        for copy in map(store.copy_path, self.copies):
+            found += [copy, sidecar(copy)]
+        return [str(path.relative_to(store.folder)) for path in found]
 
 
 def parse_until(text: str) -> datetime:
@@ -71,10 +82,12 @@ def check(store: Store, plan: Plan) -> None:
     Raises:
         BackupError: one is missing, truncated or altered.
     """
-    check_file(store.dump(plan.manifest), plan.manifest["bytes"], plan.manifest["sha256"])
-    for copy in plan.copies:
-        facts = store.copy_facts(copy)
-        check_file(store.copy_path(copy), facts["bytes"], facts["sha256"])
+    expected: list[tuple[Path, PackedFile]] = [(store.dump(plan.manifest), plan.manifest)]
+    if (secrets := store.secrets(plan.manifest)) and (facts := plan.manifest.get("secrets")):
+        expected.append((secrets, facts))
+    expected += [(store.copy_path(copy), store.copy_facts(copy)) for copy in plan.copies]
+    for path, written in expected:
+        check_file(path, written["bytes"], written["sha256"])
 
 
 def check_key(store: Store, plan: Plan, identity: Path | None) -> None:

@@ -8,21 +8,33 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from order_service.backup import offsite
-from order_service.backup.backup import binlog, locked, open_store, remembered, run_main
+from order_service import unit
+from order_service.backup.backup import copy_binlogs, open_store, remembered, run_main
 from order_service.backup.full import take
+from order_service.backup.locks import locked
 from order_service.backup.settings import BackupError, Settings, load, warn
-from order_service.backup.store import PARTIAL, Store, check_space
+from order_service.backup.store import Manifest, Store, check_space
 from order_service.host import CommandError, say
-from order_service.restore.live import replace_live
-from order_service.restore.plan import LATEST, Plan, check, check_key, choose
+from order_service.restore.live import estimate, replace_live
+from order_service.restore.plan import LATEST, Plan, check, choose
 from order_service.restore.scratch_mysql import Scratch, docker_folder, scratch
+from order_service.restore.source import (
+    OFFSITE,
+    Source,
+    identity,
+    planned,
+    secrets,
+    source,
+    workspace,
+)
+
+# Longer than any deployment; the drill's unit has three hours.
+DEPLOYMENT_SECONDS = 3600
 
 
 def main() -> None:
@@ -35,52 +47,54 @@ def command(arguments: list[str]) -> None:
     os.umask(0o077)
     given = _parser().parse_args(arguments)
     settings = load()
-    if given.what == "drill":
-        drill(settings)
-    elif given.what == "list":
-        _list(Store(given.store or settings.directory))
-    elif given.what == "fetch":
-        given.store.mkdir(mode=0o700, parents=True, exist_ok=True)
-        offsite.fetch(settings, given.store)
-    else:
-        say(json.dumps(restore(settings, given), indent=2))
+    match given.what:
+        case "list":
+            _list(Store(given.store or settings.directory))
+        case "estimate":
+            say(estimate(open_store(settings)))
+        case "drill":
+            with identity(given.identity) as key:
+                drill(settings, key)
+        case _:
+            with identity(given.identity) as key:
+                say(json.dumps(restore(settings, given, key), indent=2))
 
 
-def restore(settings: Settings, given: argparse.Namespace) -> dict[str, Any]:
+def restore(settings: Settings, given: argparse.Namespace, key: Path | None) -> dict[str, Any]:
     """Restore into a scratch server, and with `live` from there into the live one."""
     live = given.what == "live"
-    store = Store(given.store) if given.store else open_store(settings)
     if given.until and not given.store:
         _copy_newest_binlogs(settings)
-    with locked():
+    with source(settings, given, key) as reads:
         begun = time.monotonic()
-        plan = choose(store, given.backup, given.until, foreign=given.store is not None)
-        check(store, plan)
-        check_key(store, plan, given.identity)
+        plan = planned(settings, given, reads)
         with scratch(settings) as server:
-            report = into_scratch(settings, store, plan, server, given.identity)
+            report = into_scratch(settings, reads, plan, server)
             if live:
                 report |= replace_live(
-                    settings, server, plan.manifest["database"], with_backup=not given.no_backup
+                    settings,
+                    server,
+                    plan.manifest["database"],
+                    report["tables"],
+                    secrets=secrets(settings, given, reads, plan),
+                    with_backup=not given.no_backup,
                 )
         report["seconds"] = round(time.monotonic() - begun, 1)
     return report
 
 
-def into_scratch(
-    settings: Settings, store: Store, plan: Plan, server: Scratch, identity: Path | None
-) -> dict[str, Any]:
+def into_scratch(settings: Settings, source: Source, plan: Plan, server: Scratch) -> dict[str, Any]:
     """Load and replay what is planned, and say what came of it."""
     manifest = plan.manifest
-    for folder in (open_store(settings).folder, docker_folder()):
+    for folder in (settings.directory, docker_folder()):
         check_space(folder, 3 * manifest["sql_bytes"], settings.reserve)
-    server.load(store, manifest, identity)
+    tables = server.load(source.store, manifest, source.identity)
     last = None
     if plan.copies:
-        prefix = f"{PARTIAL}restore"
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=settings.directory) as workspace:
-            last = server.replay(store, plan.copies, identity, plan.until, Path(workspace))
-    tables = server.digests(manifest["database"])
+        last = server.replay(
+            source.store, plan.copies, source.identity, plan.until, source.workspace
+        )
+        tables = server.digests(manifest["database"])
     return {
         "backup": manifest["id"],
         "backup_release": manifest["release"],
@@ -92,39 +106,58 @@ def into_scratch(
     }
 
 
-def drill(settings: Settings) -> None:
+def drill(settings: Settings, key: Path | None) -> None:
+    """Try the backups as `prove` does; a deployment goes first."""
+    _let_deployments_pass()
+    prove(settings, key)
+
+
+def prove(settings: Settings, key: Path | None = None) -> None:
     """Restore the newest backup and all binary logs into a scratch server, and note the outcome.
 
-    The private key of encrypted backups is not on this host. So their files are compared with what
-    was written, and what is restored is a dump of this moment that is not kept.
+    The private key of encrypted backups is not on this host, unless it is handed over for a drill.
+    So their files are compared with what was written, and what is restored is a dump of this moment
+    that is not kept.
     """
     store = open_store(settings)
-    with locked(), remembered(store, "drill") as state:
+    with remembered(store, "drill") as state, workspace(settings) as folder:
         plan = choose(store, None, None)
         plan = choose(store, plan.manifest["id"], LATEST)
         check(store, plan)
         state["id"] = plan.manifest["id"]
-        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=settings.directory) as folder:
-            source = store
-            if plan.manifest["encrypted_to"]:
-                source = Store(Path(folder))
-                fresh = take(replace(settings, public_key=""), source, "manual")
-                plan = Plan(fresh)
-            with scratch(settings) as server:
-                report = into_scratch(settings, source, plan, server, None)
+        state["decrypted"] = key is not None
+        reads = Source(store, key, folder)
+        if plan.manifest["encrypted_to"] and key is None:
+            reads = Source(Store(folder), None, folder)
+            plan = Plan(_fresh_dump(settings, folder))
+        with scratch(settings) as server:
+            report = into_scratch(settings, reads, plan, server)
         state["rows"] = sum(table["rows"] for table in report["tables"].values())
     say(json.dumps(store.last("drill"), indent=2))
 
 
-def prove(settings: Settings) -> None:
-    """Try the newest backup, as a drill does."""
-    drill(settings)
+def _fresh_dump(settings: Settings, folder: Path) -> Manifest:
+    with locked(settings.directory, "dump"):
+        return take(replace(settings, public_key=""), Store(folder), "manual")
+
+
+def _let_deployments_pass() -> None:
+    """Wait until nothing is deployed: both need memory.
+
+    Raises:
+        BackupError: a deployment took all the time.
+    """
+    deadline = time.monotonic() + DEPLOYMENT_SECONDS
+    while what := unit.NAME and unit.under_way():
+        if time.monotonic() > deadline:
+            raise BackupError(f"{what} is still under way; the drill has waited for it in vain")
+        time.sleep(1)
 
 
 def _copy_newest_binlogs(settings: Settings) -> None:
     """Copy what this host's MySQL still has; where it is gone, what was copied has to do."""
     try:
-        binlog(settings)
+        copy_binlogs(settings, open_store(settings))
     except (BackupError, CommandError) as problem:
         warn(f"the newest binary logs could not be copied, so they may be missing: {problem}")
 
@@ -138,15 +171,25 @@ def _list(store: Store) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="order-service restore", description=__doc__)
-    parser.add_argument("what", choices=["scratch", "live", "drill", "list", "fetch"])
+    parser.add_argument("what", choices=["scratch", "live", "drill", "list", "estimate"])
     parser.add_argument("--backup", metavar="ID", help="its UTC time; default: the newest")
     parser.add_argument(
         "--until",
         metavar="TIME",
         help=f"UTC; what was committed from then on is left out; {LATEST}",
     )
-    parser.add_argument("--identity", type=Path, help="a file with the private key")
-    parser.add_argument("--store", type=Path, help="a folder of backups; default: the host's own")
+    parser.add_argument("--identity", type=Path, help="a file with the private key; - reads it")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        help=f"a folder of backups, or {OFFSITE}; default: the host's own",
+    )
+    parser.add_argument(
+        "--secrets",
+        action=argparse.BooleanOptionalAction,
+        help="live: passwords, signing secrets and authority, too; default: on a younger host",
+    )
+    parser.add_argument("--discard", action="store_true", help="remove that folder at the end")
     parser.add_argument(
         "--no-backup", action="store_true", help="live: replace data that cannot be backed up"
     )
