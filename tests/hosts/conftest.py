@@ -13,7 +13,7 @@ from tests.support.registry import Registry
 from tests.support.remote_host import RemoteHost
 
 # For how long a switch is watched, and how long an order may take: long enough to be cut off.
-SETTINGS = {"bake_seconds": 3, "simulate_max_milliseconds": 1000}
+SETTINGS = {"bake_seconds": 3, "simulate_max_milliseconds": 1000, "backup_destination": "none"}
 
 NewHost = Callable[..., RemoteHost]
 

@@ -102,6 +102,26 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["each gets a MySQL of its own", "For hosts that have nothing in common set"],
     ),
     # What is told of them has no value: they may be secrets.
+    # What is told of them has no value: they may be secrets.
+    "alerts": (
+        {
+            "alert_url": f"https://hooks.example.com/{SECRET}",
+            "heartbeat_url": f"https://shop:{SECRET.replace(' ', '-')}@example.com/",
+            "alert_headers": {"a key": SECRET, "Authorization": f"{SECRET}\n"},
+            "alert_template": {"text": f"$text {SECRET}", "more": [{"key": f"{SECRET} $nobody"}]},
+        },
+        [
+            "alert_url is no address such as https://alerts.example.com/orders",
+            "heartbeat_url is no address",
+            'alert_headers has "a key", expected a header',
+            'alert_headers has "Authorization", expected a header',
+            "alert_template has a placeholder that is none of $action, $advice, $alert",
+        ],
+    ),
+    "nobody-to-alert": (
+        {"alert_template": {"text": "$text"}},
+        ["alert_template is set, and alert_url is missing"],
+    ),
     "old-ansible": ({"control_ansible_version": "99.1"}, ["99.1 or later is needed", REMEDY]),
     "collections": (
         {"control_collections": {"shop.none": "1.0", "ansible.posix": "99"}},
@@ -169,6 +189,9 @@ def of_the_manual(folder: Path) -> dict[str, Any]:
         "vault_webhook_secret_previous": SECRET,
         "vault_events_secret": SECRET,
         "vault_events_secret_previous": SECRET,
+        "vault_alert_url": "https://alerts.example.com/orders",
+        "vault_alert_token": SECRET,
+        "vault_heartbeat_url": "https://beats.example.com",
         "ansible_user": "admin",
         # A variable of the user's own, and where the manual puts a password.
         "my_registry": "registry.example.com",

@@ -37,6 +37,8 @@ class Container:
     # What its health check says; empty where it has none.
     health: str = ""
     logs: str = ""
+    # How often Docker has started it again.
+    restarts: int = 0
     address: str = ""
 
     @property
@@ -60,6 +62,7 @@ class Container:
         }
         state = {"Running": self.running, "StartedAt": f"{self.started:%Y-%m-%dT%H:%M:%S.%f}789Z"}
         described = {"Id": self.name, "Image": self.image, "State": state}
+        described |= {"Name": f"/{self.name}", "RestartCount": self.restarts}
         return described | {"Config": {"Labels": labels}}
 
 

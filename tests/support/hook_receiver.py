@@ -71,7 +71,7 @@ class HookReceiver:
         if not line:
             return False
         headers = http.client.parse_headers(handler.rfile)
-        body = handler.rfile.read(int(headers["Content-Length"]))
+        body = handler.rfile.read(int(headers["Content-Length"] or 0))
         self.calls.append(Call(line, headers, body, handler.client_address))
         if callable(self.answer):
             self.answer(handler.connection)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import authority
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from order_service.release import ledger as ledgers
 from order_service.status import machine
 
@@ -29,15 +35,31 @@ class Facts:
         self.on = on
         self._monkeypatch = monkeypatch
         (on.root / "store").mkdir()
-        self.write("settings/backup.json", directory=str(on.root / "store"))
+        self.good()
+        monkeypatch.setattr(machine, "DISKS", (on.root,))
+
+    def good(self) -> None:
+        """Have all of it good."""
+        for name in ("mysql", "nginx"):
+            self.on.docker.add(name)
+        self.app()
+        self.destination("none")
         self.job("backup", hours=25.9)
-        self.job("binlog", days=50)
+        self.job("binlog", hours=1.9)
         self.job("drill", days=39.9)
-        self.certificate(15)
+        self.certificate(15, of=365)
         self.disk(10)
         self.memory(5)
         self.failed_units("")
-        monkeypatch.setattr(machine, "DISKS", (on.root,))
+        self.processes()
+        self.figures(oldest_due_order_age_seconds=299)
+        self.on.behaviour = lambda *_: None
+        ledger = ledgers.Ledger(active=None, releases=[])
+        ledgers.write(ledgers.activate(ledger, "old", "", None, "me@here", back=False))
+        for path in ("rotation.json", "samples.json"):
+            (self.on.root / "state" / path).unlink(missing_ok=True)
+        machine.REBOOT.unlink(missing_ok=True)
+        shutil.rmtree(self.on.root / "failures", ignore_errors=True)
 
     def write(self, name: str, **values: Any) -> None:
         """Write a file of the programs'."""
@@ -51,14 +73,78 @@ class Facts:
     def none_so_far(self, name: str, **age: float) -> None:
         """Have none, on a host that was deployed so long ago."""
         self.remove(f"store/last-{name}.json")
+        self.deployed(**age)
+
+    def destination(self, text: str) -> None:
+        """Have backups that go there, or nowhere else."""
+        folder = str(self.on.root / "store")
+        self.write("settings/backup.json", directory=folder, offsite="none", destination=text)
+
+    def certificate(self, days: float, of: int) -> None:
+        """Have one that is valid for so many days more, of those that it was made for."""
+        made = authority.make()
+        pem, _ = made.issue(["orders.example"])
+        leaf = x509.load_pem_x509_certificate(pem)
+        end = datetime.now(UTC) + timedelta(days=days)
+        builder = x509.CertificateBuilder(
+            leaf.issuer,
+            leaf.subject,
+            leaf.public_key(),
+            leaf.serial_number,
+            end - timedelta(days=of),
+            end,
+        )
+        other = builder.sign(made.key, hashes.SHA256())
+        path = self.on.root / "certificates" / "tls.crt"
+        path.write_bytes(other.public_bytes(Encoding.PEM))
+
+    def processes(self, paused: str | None = None, away: str | None = None) -> None:
+        """Have orders processed, or not since a time."""
+        self.on.processing = {
+            "paused": paused is not None,
+            "paused_at": paused,
+            "receiver": {"state": "away" if away else "ok", "since": away},
+        }
+
+    def figures(self, completed: int = 1000, failed: int = 10, **changed: float) -> None:
+        """Have a service that tells these figures."""
+        known = {"database_up": 1, "processors": 2, "oldest_due_order_age_seconds": 0} | changed
+        lines = [f"order_service_{name} {float(value)}" for name, value in known.items()]
+        lines += [
+            f'order_service_orders{{status="{status}"}} {float(count)}'
+            for status, count in (("Pending", 3), ("Completed", completed), ("Failed", failed))
+        ]
+        self.on.figures = lambda _: "\n".join(["# TYPE order_service_orders gauge", *lines, ""])
+
+    def restart_needed(self, **age: float) -> None:
+        """Have a host that has needed a restart for so long."""
+        then = (datetime.now(UTC) - timedelta(**age)).timestamp()
+        machine.REBOOT.touch()
+        os.utime(machine.REBOOT, (then, then))
+
+    def taken_back(self, release: str, **age: float) -> None:
+        """Have a release that was taken back so long ago, and one that was deployed before."""
+        self.deployed(days=30)
+        moment = datetime.now(UTC) - timedelta(**age)
+        (self.on.root / "failures" / f"{moment:%Y-%m-%dT%H%M%SZ}-{release}").mkdir(parents=True)
+
+    def deployed(self, **age: float) -> None:
+        """Have a host that was deployed so long ago."""
         ledger = ledgers.read()
         ledger["releases"][0]["deployed_at"] = stamp(**age)
         ledgers.write(ledger)
 
-    def certificate(self, days: int) -> None:
-        """Have one that is valid for so many days but an hour."""
-        leaf, _ = authority.make().issue(["orders.example"], days)
-        (self.on.root / "certificates" / "tls.crt").write_bytes(leaf)
+    def disk_was(self, *free: float, hours: float) -> None:
+        """Have had so many GiB free of the disk in the last hours, evenly."""
+        step = hours * 3600 / len(free)
+        times = (time.time() - step * back for back in range(len(free), 0, -1))
+        known = [[when, int(one * GIBIBYTE)] for when, one in zip(times, free, strict=True)]
+        self.write("state/samples.json", disks={str(self.on.root): known}, orders=[])
+
+    def orders_were(self, completed: int, failed: int, **age: float) -> None:
+        """Have had so many orders."""
+        then = (datetime.now(UTC) - timedelta(**age)).timestamp()
+        self.write("state/samples.json", disks={}, orders=[[then, completed, failed]])
 
     def disk(self, percent: float) -> None:
         """Have so much of the disk free."""

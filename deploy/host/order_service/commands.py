@@ -24,6 +24,7 @@ COMMANDS = {
     "certificate": ("renew the certificate, and have nginx read it", "certificates.renew"),
     "status": ("tell how the service on this host is", "status.status"),
     "figures": ("write the host's figures for Prometheus", "status.figures"),
+    "alert": ("tell somebody when this host needs attention", "alerts.alert"),
 }
 # What changes the service is alone on the host: the command, or that word among its arguments.
 ALONE: dict[str, set[str]] = {

@@ -30,5 +30,5 @@ def test_it_fails_where_something_needs_attention(deployment: Deployment) -> Non
 
 def test_programs_get_it_as_json(deployment: Deployment) -> None:
     told = json.loads(deployment.remote.sudo(f"{PROGRAM} status --json"))
-    assert {"part", "text", "good"} == set(told[0])
+    assert {"part", "text", "good", "subject", "why"} == set(told[0])
     assert {"release", "certificate", "backup"} <= {line["part"] for line in told}

@@ -11,9 +11,9 @@ import pytest
 from order_service.status import status
 
 from tests.support.fake_host import Program
-from tests.support.host_facts import Facts
+from tests.support.host_causes import CAUSES
+from tests.support.host_facts import Facts, stamp
 
-PENDING = {"next": "", "since": "2026-11-22T10:15:00Z", "by": "ann@laptop"}
 Told = list[dict[str, Any]]
 
 
@@ -36,49 +36,33 @@ def test_what_is_within_all_limits_is_good(tell: Callable[[], tuple[int, Told]])
     code, told = tell()
     assert [line for line in told if not line["good"]] == []
     assert code == 0
-    parts = {"release", "readiness", "container", "certificate", "passwords", "backup",
-             "binary logs", "drill", "disk", "memory", "load", "lock"}  # fmt: skip
+    parts = {"release", "readiness", "container", "queue", "processors", "orders", "certificate",
+             "passwords", "backup", "binary logs", "drill", "copies", "disk", "memory", "load",
+             "lock"}  # fmt: skip
     assert {line["part"] for line in told} == parts
-
-
-CAUSES: dict[str, tuple[Callable[[Facts], object], str, str]] = {
-    "certificate": (lambda on: on.certificate(14), "certificate", "13 days"),
-    "late backup": (lambda on: on.job("backup", hours=26.1), "backup", "is late"),
-    "late drill": (lambda on: on.job("drill", days=40.1), "drill", "is late"),
-    "failed backup": (lambda on: on.job("backup", "failed", hours=1), "backup", "no space; went"),
-    "failed copy": (lambda on: on.job("binlog", "failed", hours=1), "binary logs", "no space"),
-    "no backup": (lambda on: on.none_so_far("backup", hours=26.1), "backup", "none .* it is late"),
-    "no drill": (lambda on: on.none_so_far("drill", days=40.1), "drill", "none .* it is late"),
-    "no settings": (lambda on: on.remove("settings/backup.json"), "backup", "not set up"),
-    "disk": (lambda on: on.disk(9.9), "disk", r"9\.9 of 100\.0 GiB free"),
-    "memory": (lambda on: on.memory(4.9), "memory", "96 of 1953 MiB available"),
-    "unit": (lambda on: on.failed_units("docker.service loaded"), "unit", "docker.service has"),
-    "cut off": (lambda on: on.write("state/rotation.json", **PENDING), "passwords", "run it again"),
-    "another release": (lambda on: on.app(release="new"), "release", "but new runs there"),
-    "not ready": (lambda on: on.not_ready(), "readiness", "/readyz answers 503"),
-    "unhealthy": (lambda on: on.app(status="Up (unhealthy)"), "container", "blue-app-1: Up .unh"),
-    "ended": (lambda on: on.app(running=False, status="Exited"), "container", "blue-app-1: Exited"),
-    "no container": (lambda on: on.remove_container("mysql"), "container", "mysql-1 is missing"),
-    "no certificate": (
-        lambda on: on.remove("certificates/tls.crt"),
-        "certificate",
-        "cannot be told",
-    ),
-    "no release": (lambda on: on.remove("state/ledger.json"), "release", "none is deployed"),
-}
 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_what_needs_attention_is_told_and_nothing_else(
     facts: Facts, tell: Callable[[], tuple[int, Told]], cause: str
 ) -> None:
-    make, part, text = CAUSES[cause]
-    make(facts)
+    CAUSES[cause].make(facts)
     code, told = tell()
     (bad,) = [line for line in told if not line["good"]]
-    assert bad["part"] == part
-    assert re.search(text, bad["text"])
+    assert bad["part"] == CAUSES[cause].part
+    assert re.search(CAUSES[cause].text, f"{bad['text']}: {bad['why']}")
     assert code == 1
+
+
+def test_a_pause_and_an_absence_excuse_a_queue_and_may_last_for_a_while(
+    facts: Facts, tell: Callable[[], tuple[int, Told]]
+) -> None:
+    facts.figures(oldest_due_order_age_seconds=10_000)
+    for paused, away in ((stamp(minutes=59), None), (None, stamp(minutes=14))):
+        facts.processes(paused, away)
+        assert tell()[0] == 0
+    facts.processes()
+    assert tell()[0] == 1
 
 
 @pytest.mark.parametrize(("job", "age"), [("backup", {"hours": 25.9}), ("drill", {"days": 39.9})])

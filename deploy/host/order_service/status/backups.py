@@ -13,6 +13,8 @@ from order_service.status.line import Line, age, when
 
 # A day, and time for the backup itself.
 BACKUP_AGE = timedelta(hours=26)
+# Of the copies of the binary logs, which are made all half an hour at least.
+BINLOG_AGE = timedelta(hours=2)
 # A month, and a run that was missed.
 DRILL_AGE = timedelta(days=40)
 MEBIBYTE = 1024**2
@@ -27,26 +29,37 @@ def backups() -> Iterator[Line]:
     folder = Path(settings["directory"])
     for part, file, allowed in (
         ("backup", "last-backup.json", BACKUP_AGE),
-        ("binary logs", "last-binlog.json", None),
+        ("binary logs", "last-binlog.json", BINLOG_AGE),
         ("drill", "last-drill.json", DRILL_AGE),
     ):
         yield _outcome(part, read_json(folder / file, {}), allowed)
 
 
-def _outcome(part: str, state: dict[str, Any], allowed: timedelta | None) -> Line:
+def copies() -> Iterator[Line]:
+    """Tell whether the loss of this host loses all orders."""
+    settings = read_json(SETTINGS / "backup.json", None)
+    if settings is not None and settings.get("offsite", "none") == "none":
+        wanted = settings.get("destination") == "none"
+        text = "as backup_destination says" if wanted else "so its loss is that of all orders"
+        yield Line("copies", f"none leaves this host, {text}", good=wanted)
+
+
+def _outcome(part: str, state: dict[str, Any], allowed: timedelta) -> Line:
     """Tell how a job's last run ended, and whether it is late."""
     if not state:
         oldest = min((entry["deployed_at"] for entry in ledgers.read()["releases"]), default=now())
-        late = allowed is not None and age(oldest) > allowed
-        return Line(part, "none so far" + (", and it is late" if late else ""), good=not late)
+        late = age(oldest) > allowed
+        text = "none so far" + (", and it is late" if late else "")
+        return Line(part, text, good=not late, subject="late" if late else "")
     if state["outcome"] != "ok":
         last = when(state["last_ok_at"]) if state.get("last_ok_at") else "never"
-        text = f"failed {when(state['finished_at'])}: {state.get('error')}; went well {last}"
-        return Line(part, text, good=False)
+        text = f"failed {when(state['finished_at'])}, went well {last}"
+        return Line(part, text, good=False, why=str(state.get("error")))
     text = f"went well {when(state['finished_at'])}, in {state['seconds']:.0f} s"
     if state.get("bytes"):
         text += f", {state['bytes'] / MEBIBYTE:.1f} MiB"
     if state.get("offsite", "none") != "none":
         text += f", copied to {state['offsite']}"
-    late = allowed is not None and age(state["finished_at"]) > allowed
-    return Line(part, text + (" and is late" if late else ""), good=not late)
+    if age(state["finished_at"]) > allowed:
+        return Line(part, f"{text} and is late", good=False, subject="late")
+    return Line(part, text)

@@ -10,14 +10,21 @@ HOURS_LONG = 72
 
 @dataclass(frozen=True)
 class Line:
-    """What is told about one part."""
+    """What is told about one part.
+
+    `subject` is which of several it is about: a disk, a container, a unit. `why` is what another
+    program has said. It may hold anything, so that an alert leaves it out.
+    """
 
     part: str
     text: str
     good: bool = True
+    subject: str = ""
+    why: str = ""
 
     def __str__(self) -> str:
-        return f"{'  ' if self.good else '!!'} {self.part:<12} {self.text}"
+        why = f": {self.why}" if self.why else ""
+        return f"{'  ' if self.good else '!!'} {self.part:<12} {self.text}{why}"
 
 
 def age(moment: str) -> timedelta:

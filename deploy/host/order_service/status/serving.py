@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
-from order_service.host import run
+from order_service.host import FAILURES, run
 from order_service.release import colours
 from order_service.release import ledger as ledgers
-from order_service.status.line import Line, when
+from order_service.status.line import Line, age, when
 from order_service.unit import under_way
 
 HTTP_OK = 200
+NEVER = "2000-01-01T00:00:00Z"
+# For so long it is told that a release was taken back, and that a container has ended.
+TOLD_FOR = timedelta(days=1)
+RESTARTED = timedelta(minutes=10)
 
 
 def release() -> Iterator[Line]:
@@ -34,8 +39,24 @@ def release() -> Iterator[Line]:
         rollback = ", rollback.yml's" if entry["release"] == ledgers.previous(ledger) else ""
         yield Line("  before", f"{entry['release']}, {when(entry['deployed_at'])}{rollback}")
     status, answer = colour.readiness()
-    text = "ready" if status == HTTP_OK else f"/readyz answers {status}: {json.dumps(answer)}"
-    yield Line("readiness", text, good=status == HTTP_OK)
+    if status == HTTP_OK:
+        yield Line("readiness", "ready")
+    else:
+        said = json.dumps(answer)
+        yield Line("readiness", f"/readyz answers {status}", good=False, why=said)
+
+
+def taken_back() -> Iterator[Line]:
+    """Tell for a day that the last deployment was taken back."""
+    last = max((path.name for path in FAILURES.glob("*Z-*")), default="")
+    if not last:
+        return
+    moment, _, release = last.partition("Z-")
+    failed = datetime.strptime(moment, "%Y-%m-%dT%H%M%S").replace(tzinfo=UTC).isoformat()
+    deployed = max((one["deployed_at"] for one in ledgers.read()["releases"]), default=NEVER)
+    if age(failed) < min(age(deployed), TOLD_FOR):
+        text = f"{release} {when(failed)}; {FAILURES / last} has the reason"
+        yield Line("taken back", text, good=False)
 
 
 def containers() -> Iterator[Line]:
@@ -43,12 +64,26 @@ def containers() -> Iterator[Line]:
     form = "{{.Names}}\t{{.State}}\t{{.Status}}"
     listed = run(["docker", "ps", "--all", "--format", form, "--filter", "name=^order-service-"])
     for line in sorted(listed.splitlines()):
-        name, state, text = line.split("\t")
+        full_name, state, text = line.split("\t")
+        name = full_name.removeprefix("order-service-")
         good = state == "running" and "unhealthy" not in text
-        yield Line("container", f"{name.removeprefix('order-service-')}: {text}", good=good)
-    for name in ("mysql", "nginx"):
-        if f"order-service-{name}-1\t" not in listed:
-            yield Line("container", f"{name}-1 is missing; run deploy.yml", good=False)
+        yield Line("container", f"{name}: {text}", good=good, subject=name)
+    for name in ("mysql-1", "nginx-1"):
+        if f"order-service-{name}\t" not in listed:
+            text = f"{name} is missing; run deploy.yml"
+            yield Line("container", text, good=False, subject=name)
+    yield from _restarts([line.split("\t")[0] for line in listed.splitlines()])
+
+
+def _restarts(containers: list[str]) -> Iterator[Line]:
+    """Tell which ones Docker has started again, since they had ended by themselves."""
+    for one in json.loads(run(["docker", "inspect", *containers])) if containers else []:
+        name = one["Name"].removeprefix("/order-service-")
+        # To the second, which all versions of Docker write alike.
+        since = f"{one['State']['StartedAt'][:19]}+00:00"
+        if one["RestartCount"] and age(since) < RESTARTED:
+            text = f"{name} has ended {one['RestartCount']} times by itself, and runs again"
+            yield Line("restarts", text, good=False, subject=name)
 
 
 def lock() -> Iterator[Line]:

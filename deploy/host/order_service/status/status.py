@@ -13,16 +13,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from order_service.host import CommandError
-from order_service.status import backups, machine, serving, trust
+from order_service.status import backups, machine, processing, serving, trust
 from order_service.status.line import Line
 
-# What is told, in this order. A line more belongs into one of these functions.
-READINGS: tuple[Callable[[], Iterator[Line]], ...] = (
+UNKNOWN = "unknown"
+Reading = Callable[[], Iterator[Line]]
+# What is told, in this order. A line more belongs into one of these functions; alerts/rules.py has
+# what is done about each part.
+READINGS: tuple[Reading, ...] = (
     serving.release,
+    serving.taken_back,
     serving.containers,
+    processing.processing,
     trust.certificate,
     trust.passwords,
     backups.backups,
+    backups.copies,
     machine.host,
     serving.lock,
 )
@@ -43,12 +49,14 @@ def main() -> None:
 
 def told() -> list[Line]:
     """Return what is told about all parts."""
-    return [line for reading in READINGS for line in _told(reading)]
+    return [line for reading in READINGS for line in read(reading)]
 
 
-def _told(reading: Callable[[], Iterator[Line]]) -> Iterator[Line]:
+def read(reading: Reading) -> Iterator[Line]:
     """Give the reading's lines; that it cannot be read is one as well."""
     try:
         yield from reading()
     except (CommandError, OSError, KeyError, ValueError) as problem:
-        yield Line(reading.__name__, f"cannot be told: {problem}", good=False)
+        yield Line(
+            reading.__name__, "cannot be told", good=False, subject=UNKNOWN, why=str(problem)
+        )

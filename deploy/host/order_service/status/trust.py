@@ -10,14 +10,18 @@ from order_service.host import STATE, read_json
 from order_service.secrets import secret_files
 from order_service.status.line import Line
 
-CERTIFICATE_DAYS = 14
+# Less than both: some are valid for a year, some for six days.
+CERTIFICATE_LEFT = timedelta(days=14)
+CERTIFICATE_SHARE = 1 / 3
 
 
 def certificate() -> Iterator[Line]:
     """Tell how long nginx's certificate is valid."""
-    end = renew_certificate.end_of(renew_certificate.installed())
+    found = renew_certificate.installed()
+    end = renew_certificate.end_of(found)
     left = end - datetime.now(UTC)
-    good = left > timedelta(days=CERTIFICATE_DAYS)
+    lifetime = end - renew_certificate.start_of(found)
+    good = left > min(CERTIFICATE_LEFT, lifetime * CERTIFICATE_SHARE)
     yield Line("certificate", f"valid until {end:%Y-%m-%d %H:%M}, {left.days} days", good=good)
 
 

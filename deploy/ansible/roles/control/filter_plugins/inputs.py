@@ -7,6 +7,7 @@ import importlib
 import ipaddress
 import json
 import re
+import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,13 @@ LIKENESS = 0.85
 NETWORKS = "networks such as 203.0.113.0/24 or 2001:db8::/32, with zeros behind the prefix"
 MIRROR = r"https?://[^/\s]+/?"
 CLIENT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+ADDRESS = r"https?://[\w.:\[\]-]+([/?][!-~]*)?"
+HEADER = r"[A-Za-z0-9-]+: [ -~]+"
+# What the host's program puts into alerts.
+PLACEHOLDERS = (
+    "action", "advice", "alert", "guide", "host", "key", "severity", "since", "state", "text",
+    "title",
+)  # fmt: skip
 # The stack's own.
 PROMETHEUS = "prometheus"
 
@@ -48,7 +56,7 @@ def wrong_settings(
     for name, pattern in patterns.items():
         if name in settings and not re.fullmatch(pattern["matches"], str(settings[name])):
             problems.append(_problem(settings, name, pattern["expected"]))
-    others = (_wrong_networks, _wrong_container_networks, _wrong_clients, _missing)
+    others = (_wrong_networks, _wrong_container_networks, _wrong_clients, _wrong_alerts, _missing)
     return problems + [problem for find in others for problem in find(settings)]
 
 
@@ -96,6 +104,35 @@ def _wrong_clients(settings: Mapping[str, Any]) -> Iterator[str]:
             yield f"api_clients has the name {name}, which is taken; expected each name once"
         if not one.get("scopes") and not one.get("revoked"):
             yield f"api_clients has {json.dumps(name)} without scopes, expected at least one"
+
+
+def _wrong_alerts(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Find what is wrong with them; it may be secret, so no value is told."""
+    for name in ("alert_url", "heartbeat_url"):
+        if (url := settings.get(name)) and not re.fullmatch(ADDRESS, url, re.ASCII):
+            yield (
+                f"{name} is no address such as https://alerts.example.com/orders, in ASCII and"
+                " without a password, which belongs into alert_headers"
+            )
+    for name, value in (settings.get("alert_headers") or {}).items():
+        if not re.fullmatch(HEADER, f"{name}: {value}", re.ASCII):
+            yield f"alert_headers has {json.dumps(name)}, expected a header with a line of text"
+    wanted = set(PLACEHOLDERS)
+    for template in map(string.Template, _texts(settings.get("alert_template"))):
+        if not template.is_valid() or not wanted.issuperset(template.get_identifiers()):
+            expected = ", ".join(f"${name}" for name in PLACEHOLDERS)
+            yield f"alert_template has a placeholder that is none of {expected}; $$ is a dollar"
+    for name in ("alert_headers", "alert_template"):
+        if settings.get(name) and not settings.get("alert_url"):
+            yield f"{name} is set, and alert_url is missing"
+
+
+def _texts(template: Any) -> Iterator[str]:
+    if isinstance(template, str):
+        yield template
+    elif isinstance(template, Mapping | list):
+        for part in template.values() if isinstance(template, Mapping) else template:
+            yield from _texts(part)
 
 
 def _missing(settings: Mapping[str, Any]) -> Iterator[str]:

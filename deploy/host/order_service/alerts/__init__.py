@@ -1,0 +1,1 @@
+"""Tells somebody when this host needs attention, and when that is over."""
