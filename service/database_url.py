@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 MYSQL_URL_FORM = "mysql+pymysql://user:password@host:port/database"
+# The query's option that carries several servers, as `host:port`: storage/servers.py.
+SERVERS = "servers"
+MYSQL_PORT = 3306
+# What stands before the hosts, the hosts, and the rest; a password has no `@` in a URL.
+_PARTS = re.compile(r"(?P<before>[^:/]+://[^@]*@)(?P<hosts>[^/?]+)(?P<after>.*)", re.DOTALL)
 # What PyMySQL is told about TLS and sockets; its other options are the service's own.
 MYSQL_FILES = {"ssl_ca", "ssl_capath", "ssl_cert", "ssl_key"}
 MYSQL_TLS = MYSQL_FILES | {"ssl_check_hostname"}
@@ -43,11 +49,29 @@ def check_driver(url: URL) -> None:
 def parse_database_url(text: str) -> URL:
     """Return the database's address, with what it says about TLS made complete.
 
+    Where it names several servers, all of them stand in the option `servers` of its query.
+
     Raises:
         ValueError: it is not one that the service can use; the message has no secret in it.
     """
     # The text holds a password, so no message repeats it.
     allowed = f"expected {MYSQL_URL_FORM} or sqlite:////path/to/file"
+    parts = _PARTS.fullmatch(text)
+    if parts is None or "," not in parts["hosts"]:
+        return _parse_one(text, allowed)
+    urls = [
+        _parse_one(f"{parts['before']}{host}{parts['after']}", allowed)
+        for host in parts["hosts"].split(",")
+    ]
+    if "unix_socket" in urls[0].query:
+        raise ValueError("unix_socket is of one server; expected one host, or no unix_socket")
+    # TLS, unless all of them are on this very host.
+    url = next((one for one in urls if "ssl_disabled" not in one.query), urls[0])
+    servers = [f"{one.host}:{one.port or MYSQL_PORT}" for one in urls]
+    return url.set(host=urls[0].host, port=urls[0].port).update_query_dict({SERVERS: servers})
+
+
+def _parse_one(text: str, allowed: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, event, exc
 from sqlalchemy.engine import URL, ExceptionContext
 
 from service.storage.failures import takes_no_writes
+from service.storage.servers import Servers
 
 # In seconds. A request is promised an answer within ten, and may have waited for its turn before.
 CONNECT_TIMEOUT = 2
@@ -70,6 +71,7 @@ def prepare_engine(engine: Engine) -> None:
         Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
         event.listen(engine, "connect", _set_pragmas)
     else:
+        event.listen(engine, "do_connect", Servers().connect)
         event.listen(engine, "checkin", _note_use)
         event.listen(engine, "checkout", _refuse_closed)
 

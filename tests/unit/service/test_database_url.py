@@ -19,6 +19,9 @@ from service.config import ConfigError, Settings
         ("db.example/d?unix_socket=/run/mysqld.sock", False),
         ("127.0.0.1/d?ssl_disabled=false", True),
         (f"127.0.0.1/d?ssl_ca={__file__}", True),
+        ("127.0.0.1:1,127.0.0.1:2/d", False),
+        ("127.0.0.1,db.example/d", True),
+        ("db.example,127.0.0.1/d", True),
     ],
 )
 def test_connections_are_encrypted_unless_they_stay_inside_the_host(
@@ -26,6 +29,13 @@ def test_connections_are_encrypted_unless_they_stay_inside_the_host(
 ) -> None:
     url = Settings.from_environment({"DATABASE_URL": f"mysql+pymysql://u@{address}"}).database_url
     assert url.query.get("ssl_disabled") == (None if encrypted else "true")
+
+
+def test_several_servers_are_all_of_one_database() -> None:
+    address = "mysql+pymysql://u:a%2Cb@db1,db2:3307,[2001:db8::1]:1/d?ssl_check_hostname=true"
+    url = Settings.from_environment({"DATABASE_URL": address}).database_url
+    assert url.query["servers"] == ("db1:3306", "db2:3307", "2001:db8::1:1")
+    assert (url.password, url.database, url.query["ssl_check_hostname"]) == ("a,b", "d", "true")
 
 
 def test_an_old_sqlite_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
