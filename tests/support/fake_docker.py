@@ -61,9 +61,9 @@ class Container:
             "org.opencontainers.image.version": self.release,
         }
         state = {"Running": self.running, "StartedAt": f"{self.started:%Y-%m-%dT%H:%M:%S.%f}789Z"}
+        counted = {"Name": f"/{self.name}", "RestartCount": self.restarts}
         described = {"Id": self.name, "Image": self.image, "State": state}
-        described |= {"Name": f"/{self.name}", "RestartCount": self.restarts}
-        return described | {"Config": {"Labels": labels}}
+        return described | counted | {"Config": {"Labels": labels}}
 
 
 class Following:
