@@ -13,7 +13,8 @@ from tests.support.registry import Registry
 from tests.support.remote_host import RemoteHost
 
 # For how long a switch is watched, and how long an order may take: long enough to be cut off.
-SETTINGS = {"bake_seconds": 3, "simulate_max_milliseconds": 1000, "backup_destination": "none"}
+SETTINGS = {"bake_seconds": 3, "simulate_max_milliseconds": 1000, "backup_destination": "none",
+            "backup_public_key": "none"}  # fmt: skip
 
 NewHost = Callable[..., RemoteHost]
 

@@ -122,6 +122,10 @@ CAUSES = {
         lambda on: on.destination(""), "copies", "none leaves this host, so its loss",
         "NoCopyOffHost",
     ),
+    "no key": Cause(
+        lambda on: on.destination("none", public_key=""), "secrets",
+        "so its loss is that of the API's password", "SecretsNotKept",
+    ),
     "disk": Cause(lambda on: on.disk(9.9), "disk", r"9\.9 of 100\.0 GiB free", "DiskFull"),
     "trend": Cause(
         lambda on: on.disk_was(15.6, 14.4, 13.2, 12, hours=48), "disk trend", "full in 5.0 days",

@@ -75,10 +75,11 @@ class Facts:
         self.remove(f"store/last-{name}.json")
         self.deployed(**age)
 
-    def destination(self, text: str) -> None:
-        """Have backups that go there, or nowhere else."""
+    def destination(self, text: str, public_key: str = "none") -> None:
+        """Have backups that go there, or nowhere else, encrypted or not."""
+        told = {"destination": text, "public_key": public_key}
         folder = str(self.on.root / "store")
-        self.write("settings/backup.json", directory=folder, offsite="none", destination=text)
+        self.write("settings/backup.json", directory=folder, offsite="none", **told)
 
     def certificate(self, days: float, of: int) -> None:
         """Have one that is valid for so many days more, of those that it was made for."""

@@ -102,6 +102,10 @@ RULES = {
         "OrderServiceNoCopyOffHost", WARNING, 0,
         "Set backup_destination; if this is wanted, set it to none.", _BACKUPS,
     ),
+    "secrets": Rule(
+        "OrderServiceSecretsNotKept", WARNING, 0,
+        "Set backup_public_key; if this is wanted, set it to none.", _BACKUPS,
+    ),
     "disk": Rule("OrderServiceDiskFull", CRITICAL, 15, _FULL, "The disk is full"),
     "disk trend": Rule("OrderServiceDiskFills", WARNING, 60, _FULL, "The disk is full"),
     "memory": Rule(

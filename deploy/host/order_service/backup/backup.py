@@ -101,7 +101,7 @@ def send_full(settings: Settings, kind: str, state: dict[str, Any]) -> None:
     except (BackupError, CommandError) as problem:
         if kind not in WANTED_HERE:
             raise
-        state["offsite"] = f"failed: {problem}"
+        state["offsite"] = "none"
         warn(f"the copy off this host failed: {problem}")
 
 

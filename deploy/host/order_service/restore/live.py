@@ -21,9 +21,9 @@ from order_service.backup.mysql_session import Server
 from order_service.backup.settings import BackupError, Settings, warn
 from order_service.backup.store import AFTER_RESTORE, BEFORE_RESTORE, Store
 from order_service.backup.table_digests import Digest, differences, digests
-from order_service.host import STACK, UPSTREAM, run, try_run
+from order_service.host import STACK, UPSTREAM, CommandError, run
 from order_service.program import PLACE
-from order_service.release import ledger, maintenance
+from order_service.release import ledger, maintenance, project
 from order_service.release.colours import NAMES, serving
 from order_service.restore.scratch_mysql import Scratch
 from order_service.secrets import api_clients, secret_files
@@ -88,9 +88,10 @@ def replace_live(
             if with_backup:
                 report |= _back_up_replaced(settings, store)
             _swap(server, schema, beside, replaced)
-            _migrate()
+            # The migrations' container tells the database one of the secrets.
             if secrets:
                 report["secrets"] = bring_back(secrets)
+            _migrate()
     finally:
         server.query(f"DROP DATABASE IF EXISTS `{beside}`")
     server.query(f"DROP DATABASE IF EXISTS `{replaced}`")
@@ -219,14 +220,12 @@ def _migrate() -> None:
     release = ledger.read()["active"]
     if release is None:
         return
-    compose = ["env", f"--chdir={STACK}", "docker", "compose"]
-    done = try_run(
-        [*compose, "run", "--rm", "--no-deps", "-T", "migrate"],
-        seconds=600,
-        env={"RELEASE": release},
-    )
-    if done.returncode and "Can't locate revision" not in done.stderr:
-        raise BackupError(f"the restored schema could not be migrated: {done.stderr[-2000:]}")
+    try:
+        base = project.base(STACK, release)
+        base.compose("run", "--rm", "--no-deps", "-T", "migrate", seconds=600)
+    except CommandError as problem:
+        if "Can't locate revision" not in str(problem):
+            raise BackupError(f"the restored schema could not be migrated: {problem}") from None
 
 
 def _hand_on() -> None:

@@ -44,6 +44,16 @@ def copies() -> Iterator[Line]:
         yield Line("copies", f"none leaves this host, {text}", good=wanted)
 
 
+def secrets() -> Iterator[Line]:
+    """Tell whether the loss of this host loses what its clients know of it."""
+    settings = read_json(SETTINGS / "backup.json", None)
+    if settings is not None and (key := settings.get("public_key", "")) in ("", "none"):
+        wanted = key == "none"
+        lost = "so its loss is that of the API's password, all other secrets, and the authority"
+        text = "as backup_public_key says" if wanted else lost
+        yield Line("secrets", f"none are in the backups, {text}", good=wanted)
+
+
 def _outcome(part: str, state: dict[str, Any], allowed: timedelta) -> Line:
     """Tell how a job's last run ended, and whether it is late."""
     if not state:

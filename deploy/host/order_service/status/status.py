@@ -29,6 +29,7 @@ READINGS: tuple[Reading, ...] = (
     trust.passwords,
     backups.backups,
     backups.copies,
+    backups.secrets,
     machine.host,
     serving.lock,
 )
