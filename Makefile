@@ -50,6 +50,7 @@ format: $(VENV)/.dev ## Format the code and mend what the linter can mend.
 
 lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml; LOCK_ARGS=--upgrade takes newer ones.
 	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) --group acme -c requirements.txt -o requirements-acme.txt
 	$(LOCK) --group deploy -c requirements.txt -o requirements-deploy.txt
 	$(LOCK) --group dev -c requirements.txt -c requirements-deploy.txt -o requirements-dev.txt
 	$(LOCK) --group scan -o requirements-scan.txt

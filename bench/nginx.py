@@ -77,11 +77,14 @@ class Nginx:
         self._replace("templates/https.conf.template", "8443", f"{HOST}:{self._https}")
         for name in ("authority", "certificates"):
             (self._directory / name).mkdir()
+        # Its user, or its group where files cannot be given away.
+        reader = NGINX_USER if os.geteuid() == 0 else os.getgid()
         subprocess.run(
-            [SERVICE_BIN / "python", REPOSITORY / "deploy/certs/make_certificates.py"],
+            [SERVICE_BIN / "python", "-m", "order_service.certificates.bring"],
             check=True,
             capture_output=True,
-            env={"VOLUMES": str(self._directory), "NGINX_GROUP": str(os.getgid())},
+            cwd=REPOSITORY / "deploy" / "host",
+            env={"VOLUMES": str(self._directory), "NGINX_ID": str(reader)},
             timeout=60,
         )
 

@@ -46,9 +46,11 @@ main() {
   one_at_a_time
   ensure_engine
   ensure_plugins
+  ensure_hosts_compose
   ensure_tools
   ensure_browser
   ensure_prometheus
+  ensure_pebble
   for name in "${names[@]}"; do
     ensure_image "$name"
   done

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import authority
 import pytest
+from order_service.certificates import authority
 
 from tests.support.cases import CHECKS, Cases
 

@@ -33,11 +33,11 @@ VOLUMES = {
         "monitoring-secrets": True,
         "grafana-secrets": True,
     },
-    "certificates": {"authority": True, "certificates": True},
+    "certificates": {"authority": True, "certificates": True, "acme": False},
     "mysql": {"mysql-data": True, "mysql-secrets": False},
     "migrate": {"migrate-secrets": False},
     "app": {"service-secrets": False},
-    "nginx": {"certificates": False},
+    "nginx": {"certificates": False, "challenges": False},
 }
 FORBIDDEN = (
     "DROP TABLE orders",

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-import authority
 import pytest
 import urllib3
 from cryptography import x509
+from order_service.certificates import authority
 
 from tests.support.databases import order_body
 from tests.support.polling import wait_until

@@ -143,6 +143,8 @@ class FakeDocker:
         self.make_secrets: Callable[[list[str], dict[str, str]], str] = lambda *_: ""
         # The service's commands, in the one-shot `migrate`.
         self.flask: Callable[[list[str]], str] = lambda _: ""
+        # The client of an ACME authority, with what it is given.
+        self.acme: Callable[[list[str]], str] = lambda _: ""
         # Other programs than Docker, and what they print.
         self.programs: dict[str, Callable[[list[str]], str]] = {}
         self.ran: list[str] = []
@@ -299,6 +301,8 @@ class FakeDocker:
             case ["migrate", "flask", *command]:
                 self.do(f"flask {' '.join(command[:3])}")
                 return self.flask(command)
+            case _ if "acme" in given:
+                return self.acme(given)
             case _:
                 raise AssertionError(f"nobody has said what comes of the one-shot {given}")
         return ""

@@ -21,10 +21,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import authority
 import files
 import pytest
 from order_service import host
+from order_service.certificates import authority
 from order_service.release import colours, measures, smoke
 from order_service.release import ledger as ledgers
 from order_service.secrets import secret_files

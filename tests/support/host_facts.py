@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import authority
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from order_service.certificates import authority
 from order_service.release import ledger as ledgers
 from order_service.status import machine
 

@@ -16,8 +16,8 @@ from ansible.module_utils.testing import patch_module_args
 from tests.support.service_process import REPOSITORY
 
 ANSIBLE = REPOSITORY / "deploy" / "ansible"
-# As ansible.cfg names them.
-SHARED = (ANSIBLE / "module_utils", REPOSITORY / "deploy" / "certs")
+# As ansible.cfg names it.
+SHARED = ANSIBLE / "module_utils"
 
 
 class OwnModule:
@@ -35,7 +35,7 @@ class OwnModule:
         told = {"_ansible_check_mode": check_mode, "_ansible_tmpdir": str(self._folder)}
         output = io.StringIO()
         with pytest.MonkeyPatch.context() as patched:
-            found = [*ansible.module_utils.__path__, *map(str, SHARED)]
+            found = [*ansible.module_utils.__path__, str(SHARED)]
             patched.setattr(ansible.module_utils, "__path__", found)
             spec.loader.exec_module(program)
             with (

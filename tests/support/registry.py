@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import authority
+from order_service.certificates import authority
 
 from tests.support.docker import docker
 from tests.support.polling import wait_until

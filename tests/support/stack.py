@@ -179,14 +179,15 @@ class Stack:
 
     def close(self) -> None:
         """Remove everything, the volumes too."""
-        profiles = ("--profile", "worker", "--profile", "monitoring")
+        profiles = ("--profile=worker", "--profile=monitoring", "--profile=acme")
         self.try_compose(*profiles, "down", "--volumes", "--timeout", "0")
-        subprocess.run(
-            ["docker", "image", "rm", f"order-service:{self.project}"],
-            capture_output=True,
-            check=False,
-            timeout=SECONDS,
-        )
+        for name in ("order-service", "order-service-acme"):
+            subprocess.run(
+                ["docker", "image", "rm", f"{name}:{self.project}"],
+                capture_output=True,
+                check=False,
+                timeout=SECONDS,
+            )
 
 
 class StackClient(Client):

@@ -50,23 +50,50 @@ prometheus_version() {
   "$PROMETHEUS_DIR/usr/bin/prometheus" --version 2>&1 | sed -n 's/^prometheus, version \([0-9.]*\).*/\1/p'
 }
 
-# sid's need nothing but a C library that Debian 12 has, too. Ubuntu has its own.
 fetch_prometheus() {
-  local packages="prometheus prometheus-alertmanager prometheus-node-exporter" archive
+  local packages="prometheus prometheus-alertmanager prometheus-node-exporter"
+  if is_debian; then
+    packages+=" promtool"
+  fi
+  # shellcheck disable=SC2086 # a list
+  fetch_packages "$PROMETHEUS_DIR" $packages
+}
+
+# An ACME authority for the tests of certificates, and a DNS server for it.
+PEBBLE_DIR="$CACHE_DIR/pebble"
+
+ensure_pebble() {
+  step_begin
+  pebble_there || {
+    can_install || die "pebble is missing: run this as root on Debian or Ubuntu"
+    fetch_packages "$PEBBLE_DIR" pebble
+  }
+  pebble_there || die "pebble was fetched, but does not run: see $PEBBLE_DIR"
+  step_end "pebble is there"
+}
+
+pebble_there() {
+  "$PEBBLE_DIR/usr/bin/pebble" -version >/dev/null 2>&1
+}
+
+# fetch_packages FOLDER PACKAGE...: unpacks them there, and installs nothing. sid's need nothing but
+# a C library that Debian 12 has, too. Ubuntu has its own.
+fetch_packages() {
+  local folder="$1" name archive
+  name="$(basename "$folder")"
+  shift
   scratch
-  mkdir "$SCRATCH/prometheus"
-  cd "$SCRATCH/prometheus" || return 1
+  mkdir "$SCRATCH/$name"
+  cd "$SCRATCH/$name" || return 1
   if is_debian; then
     [ -n "$(debian_mirror)" ] || apt_update_once
-    # shellcheck disable=SC2086 # a list
-    logged prometheus apt_of sid download $packages promtool
+    logged "$name" apt_of sid download "$@"
   else
-    # shellcheck disable=SC2086 # a list
-    logged prometheus apt-get download $packages
+    logged "$name" apt-get download "$@"
   fi
   cd - >/dev/null || return 1
-  rm -rf --one-file-system "$PROMETHEUS_DIR"
-  for archive in "$SCRATCH"/prometheus/*.deb; do
-    dpkg -x "$archive" "$PROMETHEUS_DIR"
+  rm -rf --one-file-system "$folder"
+  for archive in "$SCRATCH/$name"/*.deb; do
+    dpkg -x "$archive" "$folder"
   done
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import authority
 import pytest
 from click.testing import Result
+from order_service.certificates import authority
 from sqlalchemy import text
 
 from service.app import create_app

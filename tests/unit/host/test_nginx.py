@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,25 @@ def test_mirror_leaves_a_file_whole_on_a_full_disk(
     with pytest.raises(OSError, match="No space left"):
         nginx.mirror(source, target)
     assert contents(target / "parts") == {"other.conf": "old"}
+
+
+def test_two_reloads_are_done_one_after_the_other(docker: FakeDocker) -> None:
+    """The files of the settings are made anew: the second would find none in the middle of that."""
+    other = threading.Thread(target=nginx.reload)
+
+    def made() -> int:
+        return sum("20-envsubst" in command for command in docker.ran)
+
+    def begin_the_other(_: str) -> None:
+        docker.watch = lambda _: None
+        other.start()
+        other.join(0.5)
+        assert made() == 1
+
+    docker.watch = begin_the_other
+    nginx.reload()
+    other.join(10)
+    assert made() == 2
 
 
 def test_new_workers_have_to_start(docker: FakeDocker, clock: Clock) -> None:

@@ -1,144 +1,160 @@
-"""Keeps nginx's certificate valid between deployments: the order-service-certificate timer runs it.
+"""Keeps nginx's certificate valid: the order-service-certificate timer runs it, and deployments do.
 
-With under 30 days left, the host's own authority issues the same certificate again: for the same
-key and names, with another serial number and another end. What another authority has issued, the
-operator's own certificate that is, stays as it is. Then nginx takes up what it does not serve yet.
+An ACME authority is asked where the settings want one. Then nginx's folder gets what it is to
+serve: the operator's own certificate, the ACME authority's, or one of the host's own authority,
+renewed in time. At last nginx takes up what it does not serve yet. Whatever fails, what serves goes
+on.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import ssl
 import sys
-from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 # The host's own, of the package python3-cryptography: version 41 (Ubuntu 24.04) or later.
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from order_service.host import CERTIFICATES, ROOT, CommandError, run, say, try_run, write_text
-from order_service.release import nginx
+from order_service.certificates import bring
+from order_service.certificates.authority import end_of, share_left, start_of
+from order_service.certificates.pair import CertificateError
+from order_service.host import (
+    CERTIFICATES,
+    RELEASES,
+    ROOT,
+    SETTINGS,
+    CommandError,
+    read_json,
+    run,
+    say,
+    try_run,
+)
+from order_service.release import ledger, nginx
+from order_service.release.project import base
+from order_service.turns import in_turn
+
+__all__ = ["end_of", "installed", "main", "share_left", "start_of"]
 
 AUTHORITY = ROOT / "authority"
+# Root's alone: nginx's key belongs to its user's number, which is somebody else's on the host.
+PRIVATE = ROOT / "private"
 LEAF = CERTIFICATES / "tls.crt"
-DAYS = 365
-RENEW_BEFORE = timedelta(days=30)
-# Clocks differ: a certificate made this moment must be valid for a client that is behind.
-BACKDATED = timedelta(hours=1)
+ACME_SECONDS = 900
+# The client's in its image.
+ACME_USER = 10001
 SECONDS = 10
+# That the public certificate which serves was not renewed is no reason to stop a deployment.
+NOT_RENEWED = 3
 
 
 def main() -> None:
-    """Renew what is due; the last line begins with CHANGED or UNCHANGED."""
+    """Do it; the last line begins with CHANGED or UNCHANGED, and ends with what serves."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reload", action="store_true", help="reload nginx in any case")
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    parser.add_argument("--local", action="store_true", help="ask no ACME authority")
+    parser.add_argument("--now", action="store_true", help="ask it, even if it refused just now")
     given = parser.parse_args()
+    settings = read_json(SETTINGS / "certificate.json", {})
+    problem = ""
     try:
-        renewed = renew_if_due()
-        reloaded = _take_up(always=given.reload)
-    except CommandError as problem:
-        sys.exit(f"FAILED: {problem}")
-    say("CHANGED" if renewed or reloaded else "UNCHANGED")
-
-
-def renew_if_due() -> bool:
-    """Issue the certificate again when it ends soon; return whether that was done.
-
-    Raises:
-        CommandError: it cannot be; the text says why.
-    """
-    leaf, authority = installed(), _authority()
-    if authority is None or not _has_issued(authority, leaf):
-        say(f"another authority's certificate, valid until {end_of(leaf):%Y-%m-%d}: not renewed")
-        return False
-    if end_of(leaf) - datetime.now(UTC) >= RENEW_BEFORE:
-        say(f"valid until {end_of(leaf):%Y-%m-%d}")
-        return False
-    if end_of(authority) - datetime.now(UTC) < RENEW_BEFORE:
-        raise CommandError(
-            f"the authority itself ends on {end_of(authority):%Y-%m-%d}; remove {AUTHORITY}, run"
-            " deploy.yml for a new one, and give clients the new ca.crt"
-        )
-    renewed = reissue(leaf, authority, _authority_key())
-    write_text(LEAF, renewed.public_bytes(Encoding.PEM).decode())
-    say(f"renewed, valid until {end_of(renewed):%Y-%m-%d}")
-    return True
-
-
-def reissue(
-    leaf: x509.Certificate, authority: x509.Certificate, key: ec.EllipticCurvePrivateKey
-) -> x509.Certificate:
-    """Return the certificate with another serial number and another time."""
-    start = datetime.now(UTC) - BACKDATED
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(leaf.subject)
-        .issuer_name(authority.subject)
-        .public_key(leaf.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(min(start + timedelta(days=DAYS), end_of(authority)))
-    )
-    for extension in leaf.extensions:
-        builder = builder.add_extension(extension.value, critical=extension.critical)
-    return builder.sign(key, hashes.SHA256())
+        with in_turn("certificate"):
+            if settings.get("acme") and not (given.local or given.check):
+                problem = _ask(settings, now=given.now)
+            brought = _bring(settings, dry=given.check)
+            changed = brought.changed
+            if not given.check:
+                changed |= _take_up(always=brought.changed)
+    except (CertificateError, CommandError) as failure:
+        sys.exit(f"FAILED: {failure}")
+    if problem:
+        sys.stderr.write(f"FAILED: {problem}. What serves goes on: {brought.text}\n")
+        sys.exit(NOT_RENEWED if brought.public else 1)
+    say(f"{'CHANGED' if changed else 'UNCHANGED'}: {brought.text}")
 
 
 def installed() -> x509.Certificate:
-    """Return the certificate that nginx is given."""
-    return _load(LEAF.read_bytes())
+    """Return the certificate that nginx is given.
 
-
-def end_of(certificate: x509.Certificate) -> datetime:
-    """Return when the certificate ends."""
-    if hasattr(certificate, "not_valid_after_utc"):
-        return certificate.not_valid_after_utc
-    return certificate.not_valid_after.replace(tzinfo=UTC)  # of version 41, in UTC as well
-
-
-def start_of(certificate: x509.Certificate) -> datetime:
-    """Return from when the certificate is valid."""
-    if hasattr(certificate, "not_valid_before_utc"):
-        return certificate.not_valid_before_utc
-    return certificate.not_valid_before.replace(tzinfo=UTC)
-
-
-def _authority() -> x509.Certificate | None:
-    path = AUTHORITY / "ca.crt"
-    return _load(path.read_bytes()) if path.exists() else None
-
-
-def _authority_key() -> ec.EllipticCurvePrivateKey:
-    path = AUTHORITY / "ca.key"
-    key = load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise CommandError(f"{path} is {type(key).__name__}; expected an ECDSA key")
-    return key
-
-
-def _load(pem: bytes) -> x509.Certificate:
+    Raises:
+        CommandError: it is none.
+    """
     try:
-        return x509.load_pem_x509_certificate(pem)
+        return x509.load_pem_x509_certificate(LEAF.read_bytes())
     except ValueError as problem:
-        raise CommandError(f"{LEAF} or the authority's is no certificate ({problem})") from None
+        raise CommandError(f"{LEAF} is no certificate ({problem}); run deploy.yml") from None
 
 
-def _has_issued(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
+def _bring(settings: dict[str, Any], *, dry: bool) -> bring.Brought:
+    if not dry:
+        _make_private()
+    places = bring.Places(
+        nginx=CERTIFICATES,
+        authority=AUTHORITY,
+        own=PRIVATE / "own",
+        acme=PRIVATE / "acme" / "current" if settings.get("acme") else None,
+    )
+    return bring.bring(places, settings.get("names", []), settings.get("fallback", []), dry=dry)
+
+
+def _make_private() -> None:
+    """Have nginx's folder below one that is root's alone, and a link in its former place.
+
+    nginx's container goes on with the folder that was moved, and the next one follows the link.
+    """
+    PRIVATE.mkdir(mode=0o700, exist_ok=True)
+    PRIVATE.chmod(0o700)
+    folder = PRIVATE / CERTIFICATES.name
+    if CERTIFICATES.is_dir() and not CERTIFICATES.is_symlink():
+        CERTIFICATES.rename(folder)
+    folder.mkdir(exist_ok=True)
+    for name, mode in (("acme", 0o700), ("challenges", 0o755)):
+        path = PRIVATE / name
+        path.mkdir(exist_ok=True)
+        path.chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(path, ACME_USER, ACME_USER)
+    if not CERTIFICATES.is_symlink():
+        CERTIFICATES.symlink_to(Path(PRIVATE.name) / folder.name)
+
+
+def _ask(settings: dict[str, Any], *, now: bool) -> str:
+    """Have the ACME authority issue or renew what is due; return what went wrong."""
+    release = ledger.read()["active"]
+    if release is None or not _nginx_runs():
+        return "nginx does not run, so no ACME authority can look at this host"
+    folder = RELEASES / release
+    acme = {name: value for name, value in settings["acme"].items() if value}
+    given = {"TLS_NAMES": ",".join(acme.pop("names"))}
+    given |= {f"ACME_{name.upper()}": value for name, value in acme.items()}
     try:
-        leaf.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
+        base(folder, release, mounted=folder).compose(
+            *("run", "--rm", "--no-deps", "-T"),
+            *(f"--env={name}={value}" for name, value in given.items()),
+            *("acme", "python", "-m", "order_service.certificates.acme", "--once"),
+            *(["--now"] if now else []),
+            seconds=ACME_SECONDS,
+        )
+    except CommandError as problem:
+        return str(problem).rpartition("FAILED: ")[2]
+    return ""
+
+
+def _nginx_runs() -> bool:
+    try:
+        state = try_run(["docker", "inspect", "--format", "{{.State.Running}}", nginx.CONTAINER])
+    except OSError:
+        return False  # there is no Docker yet
+    return state.stdout.strip() == "true"
 
 
 def _take_up(*, always: bool) -> bool:
     """Have nginx serve the certificate that is in place; return whether it did not yet."""
-    state = try_run(["docker", "inspect", "--format", "{{.State.Running}}", nginx.CONTAINER])
-    if state.stdout.strip() != "true":
+    if not _nginx_runs():
         return False
     wanted = installed().public_bytes(Encoding.DER)
     if not always and _served() == wanted:

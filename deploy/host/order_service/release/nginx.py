@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, write_text
+from order_service.turns import in_turn
 
 CONTAINER = "order-service-nginx-1"
 LIVE = STACK / "deploy" / "nginx"
@@ -73,6 +74,11 @@ def reload() -> None:
     Raises:
         CommandError: nginx refuses it, and goes on with what it had.
     """
+    with in_turn("nginx"):  # or one would find conf.d empty
+        _reload()
+
+
+def _reload() -> None:
     run(["docker", "exec", CONTAINER, "sh", "-c", f"{RENDER} && exec nginx {' '.join(CONFIG)} -t"])
     before = set(workers())
     run(["docker", "exec", CONTAINER, "nginx", *CONFIG, "-s", "reload"])

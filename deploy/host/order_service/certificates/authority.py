@@ -1,8 +1,13 @@
-"""A private certificate authority: ECDSA P-256, made and read with the cryptography library."""
+"""A private certificate authority: ECDSA P-256, made and read with the cryptography library.
+
+The stack's image has the library, and so has a host: its own, of version 41 or later.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -24,6 +29,8 @@ LEAF_DAYS = 365
 COMMON_NAME_LENGTH = 64
 # Clocks differ: a certificate made this moment must be valid on a host that is behind.
 BACKDATED = timedelta(hours=1)
+_LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_HOST_NAME = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,18 @@ class Authority:
 
     def issue(
         self,
-        names: list[str],
-        days: int | None = None,
+        names: Sequence[str],
+        days: int = LEAF_DAYS,
         key: ec.EllipticCurvePrivateKey | None = None,
+        age: timedelta = BACKDATED,
     ) -> tuple[bytes, bytes]:
-        """Return a new certificate for the names, and its key.
+        """Return a new certificate and its key.
 
-        Without `days` it is for a year, without a key for a new one.
+        Args:
+            names: host names and addresses; the first is the certificate's common name.
+            days: for how long it is valid.
+            key: a new one is made where there is none.
+            age: since when it is valid.
 
         Raises:
             ValueError: a name is neither a host name nor an IP address.
@@ -67,13 +79,14 @@ class Authority:
         key = key or ec.generate_private_key(ec.SECP256R1())
         common_name = x509.NameAttribute(NameOID.COMMON_NAME, names[0][:COMMON_NAME_LENGTH])
         subject = x509.Name([common_name])
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         leaf = (
-            _builder(subject, self.certificate.subject, key, LEAF_DAYS if days is None else days)
+            _builder(subject, self.certificate.subject, key, days, age)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(map(_general_name, names)), critical=False)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(_usage(digital_signature=True), critical=True)
-            .add_extension(_key_identifier(self.key), critical=False)
+            .add_extension(issuer, critical=False)
             .sign(self.key, hashes.SHA256())
         )
         return leaf.public_bytes(Encoding.PEM), _key_pem(key)
@@ -84,7 +97,7 @@ def make(key: ec.EllipticCurvePrivateKey | None = None) -> Authority:
     key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Order service's own authority")])
     certificate = (
-        _builder(name, name, key, AUTHORITY_DAYS)
+        _builder(name, name, key, AUTHORITY_DAYS, BACKDATED)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .sign(key, hashes.SHA256())
@@ -92,37 +105,89 @@ def make(key: ec.EllipticCurvePrivateKey | None = None) -> Authority:
     return Authority(certificate, key)
 
 
-def load(certificate: bytes, key: bytes) -> Authority:
-    """Read an authority that was made before."""
-    private_key = load_pem_private_key(key, None)
-    if not isinstance(private_key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"the authority's key is {type(private_key).__name__}; expected ECDSA")
-    return Authority(x509.load_pem_x509_certificate(certificate), private_key)
+def read_key(pem: bytes) -> ec.EllipticCurvePrivateKey | None:
+    """Return a key of the kind that authorities and their leaves have; None for any other."""
+    try:
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError):
+        return None
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    return None
+
+
+def read_certificate(pem: bytes) -> x509.Certificate | None:
+    """Return the first certificate; None where there is none."""
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        return None
 
 
 def names_of(leaf: x509.Certificate) -> set[str]:
     """Return the host names and addresses that a certificate is good for."""
-    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return {str(name.value) for name in names}
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return {str(name.value).lower() for name in names}
+
+
+def refused(names: Iterable[str]) -> list[str]:
+    """Return those that are neither a host name nor an IP address."""
+    return [name for name in names if not is_address(name) and not _HOST_NAME.fullmatch(name)]
+
+
+def normal(name: str) -> str:
+    """Return a name as certificates have it; an address has many spellings."""
+    return str(ipaddress.ip_address(name)) if is_address(name) else name.lower()
+
+
+def is_address(name: str) -> bool:
+    """Return whether this is an IP address."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def start_of(certificate: x509.Certificate) -> datetime:
+    """Return from when the certificate is valid."""
+    if hasattr(certificate, "not_valid_before_utc"):
+        return certificate.not_valid_before_utc
+    return certificate.not_valid_before.replace(tzinfo=UTC)  # of version 41, in UTC as well
+
+
+def end_of(certificate: x509.Certificate) -> datetime:
+    """Return when the certificate ends."""
+    if hasattr(certificate, "not_valid_after_utc"):
+        return certificate.not_valid_after_utc
+    return certificate.not_valid_after.replace(tzinfo=UTC)
+
+
+def share_left(certificate: x509.Certificate) -> float:
+    """Return the share of its lifetime that a certificate has before it; below 0 after its end."""
+    lifetime = end_of(certificate) - start_of(certificate)
+    return (end_of(certificate) - datetime.now(UTC)) / max(lifetime, timedelta(seconds=1))
 
 
 def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        pass
-    if not all(name.split(".")) or not set(name.lower()) <= _HOST_CHARACTERS:
+    if refused([name]):
         raise ValueError(f"{name!r} is not allowed")
+    if is_address(name):
+        return x509.IPAddress(ipaddress.ip_address(name))
     return x509.DNSName(name)
 
 
-_HOST_CHARACTERS = set("abcdefghijklmnopqrstuvwxyz0123456789-.*")
-
-
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    days: int,
+    age: timedelta,
 ) -> x509.CertificateBuilder:
-    start = datetime.now(UTC) - BACKDATED
+    start = datetime.now(UTC) - age
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -133,10 +198,6 @@ def _builder(
         .not_valid_after(start + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-
-
-def _key_identifier(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
-    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
 
 
 def _usage(
