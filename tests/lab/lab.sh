@@ -47,6 +47,7 @@ main() {
   ensure_engine
   ensure_plugins
   ensure_hosts_compose
+  ensure_hosts_compose
   ensure_tools
   ensure_browser
   ensure_prometheus

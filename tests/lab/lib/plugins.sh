@@ -53,6 +53,22 @@ install_buildx() {
   install_plugin "$SCRATCH/buildx/usr/libexec/docker/cli-plugins/docker-buildx"
 }
 
+# The Compose of Debian 13, which hosts have: what they started must be the same to another version.
+HOSTS_COMPOSE="$CACHE_DIR/compose/cli-plugins/docker-compose"
+
+ensure_hosts_compose() {
+  step_begin
+  if ! "$HOSTS_COMPOSE" version >/dev/null 2>&1; then
+    is_debian || { say "no Compose of Debian 13 here: its tests are skipped" && return; }
+    scratch
+    (cd "$SCRATCH" && logged hosts-compose apt_of trixie download docker-compose)
+    dpkg -x "$SCRATCH"/docker-compose_*.deb "$SCRATCH/hosts-compose"
+    install -D -m 755 "$SCRATCH/hosts-compose/usr/libexec/docker/cli-plugins/docker-compose" \
+      "$HOSTS_COMPOSE"
+  fi
+  step_end "Compose $("$HOSTS_COMPOSE" version --short), as hosts have it, is there"
+}
+
 install_plugin() {
   install -D -m 755 "$1" "${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins/$(basename "$1")"
 }

@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from order_service.backup import backup
 from order_service.host import CommandError
 from order_service.release import mysql_upgrade, stack
 from order_service.release.project import base
+from order_service.restore import restore
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Program
@@ -19,8 +21,6 @@ COMPOSE, MYSQL, NGINX = (
 )  # fmt: skip
 FILES = (COMPOSE, MYSQL, NGINX, "deploy/host/base.yml", "deploy/mysql/mysqld.sh")
 NOTHING = "would restart: nothing"
-# What is done where both run as they ought to.
-UNCHANGED = ["up --no-recreate mysql", "up --no-recreate nginx"]
 BACKED_UP = ["before-upgrade", "restored"]
 
 
@@ -92,8 +92,8 @@ def host(
     """MySQL and nginx, as a deployment has left them."""
     made = Host(root, docker, program, capsys)
     monkeypatch.setattr(mysql_upgrade, "load", lambda: None)
-    monkeypatch.setattr(mysql_upgrade.backup, "full", lambda _, kind: made.backups.append(kind))
-    monkeypatch.setattr(mysql_upgrade.restore, "prove", lambda _: made.backups.append("restored"))
+    monkeypatch.setattr(backup, "full", lambda _, kind: made.backups.append(kind))
+    monkeypatch.setattr(restore, "prove", lambda _: made.backups.append("restored"))
     return made
 
 
@@ -104,7 +104,7 @@ def test_a_release_that_changes_neither_restarts_nothing(host: Host) -> None:
     assert host.run("plan") == NOTHING
     assert host.docker.did == []
     host.deploy()
-    assert host.docker.did == UNCHANGED
+    assert host.docker.did == []
     assert host.backups == []
 
 
@@ -112,7 +112,7 @@ def test_another_version_of_compose_restarts_nothing(host: Host) -> None:
     host.docker.hashes = {"mysql": "of-another-version", "nginx": "of-another-version"}
     assert host.run("plan") == NOTHING
     host.deploy()
-    assert host.docker.did == UNCHANGED
+    assert host.docker.did == []
     host.write(COMPOSE, "nginx: another")
     host.refused("nginx")
 
@@ -166,10 +166,10 @@ def test_what_changed_is_started_anew_and_only_once(host: Host) -> None:
     assert host.run("place") == "CHANGED"
     assert host.backups == BACKED_UP
     assert host.run("up") == "CHANGED: started mysql"
-    assert host.docker.did == ["up --force-recreate mysql", "up --no-recreate nginx"]
+    assert host.docker.did == ["up --force-recreate mysql"]
     host.docker.did.clear()
     assert [host.run(action) for action in ("place", "up")] == ["UNCHANGED", "UNCHANGED"]
-    assert host.docker.did == UNCHANGED
+    assert host.docker.did == []
     assert host.backups == BACKED_UP
 
 
@@ -182,8 +182,17 @@ def test_the_rollout_alone_replaces_the_configuration_of_nginx(host: Host) -> No
 
 
 def test_what_docker_says_is_told(host: Host) -> None:
-    host.docker.failing["up --no-recreate mysql"] = "no space left on device"
+    host.write(COMPOSE, "nginx: another")
+    host.run("place")
+    host.docker.failing["up --force-recreate nginx"] = "no space left on device"
     with pytest.raises(SystemExit, match=r"FAILED: .*no space left on device"):
+        host.run("up")
+
+
+def test_what_is_not_healthy_is_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.docker.containers["order-service-nginx-1"].health = "unhealthy"
+    monkeypatch.setattr(stack, "START_SECONDS", 0.1)
+    with pytest.raises(SystemExit, match="nginx is unhealthy; see: sudo docker logs"):
         host.run("up")
 
 
@@ -199,7 +208,7 @@ def test_an_image_that_is_missing_is_pulled_before_anything_stops(host: Host) ->
     host.refused(r"nginx \(another image\)")
     assert host.docker.did == ["pull nginx:1.30@sha256:new"]
     host.deploy("new", ALLOWED)
-    assert host.docker.did[1:] == ["up --no-recreate mysql", "up --force-recreate nginx"]
+    assert host.docker.did[1:] == ["up --force-recreate nginx"]
 
 
 def test_an_image_that_cannot_be_pulled_changes_nothing(host: Host) -> None:
@@ -230,7 +239,7 @@ def test_an_image_pulled_by_hand_changes_nothing_by_itself(host: Host, name: str
     assert host.backups == (BACKED_UP if name == "mysql" else [])
     host.docker.did.clear()
     host.deploy()
-    assert host.docker.did == UNCHANGED
+    assert host.docker.did == []
 
 
 def test_an_older_mysql_is_refused(host: Host) -> None:
@@ -248,7 +257,7 @@ def test_without_a_backup_that_restores_nothing_is_put_in_place(
     def fails(_: object) -> None:
         raise CommandError("it does not restore to what was recorded")
 
-    monkeypatch.setattr(mysql_upgrade.restore, "prove", fails)
+    monkeypatch.setattr(restore, "prove", fails)
     host.write(MYSQL, "another")
     host.write(COMPOSE, "another")
     with pytest.raises(SystemExit, match=r"MySQL is left as it is, .* what was recorded"):
@@ -263,7 +272,7 @@ def test_what_a_former_release_started_is_taken_over(host: Host) -> None:
     assert host.run("plan") == NOTHING
     host.docker.hashes = {"mysql": "of-another-version", "nginx": "of-another-version"}
     host.deploy()
-    assert host.docker.did == UNCHANGED
+    assert host.docker.did == []
     host.write(MYSQL, "another")
     host.refused("mysql")
 
@@ -273,7 +282,7 @@ def test_what_was_started_with_other_settings_is_not_taken_over(host: Host) -> N
     host.docker.hashes = {"mysql": "of-another-setting"}
     host.refused("mysql")
     host.deploy("new", ALLOWED)
-    assert host.docker.did[-2:] == ["up --force-recreate mysql", "up --no-recreate nginx"]
+    assert host.docker.did[-1:] == ["up --force-recreate mysql"]
     # Nobody knows whether its configuration is another one, too.
     assert host.backups == BACKED_UP
 

@@ -40,9 +40,14 @@ class Project:
         )
 
     def services(self) -> dict[str, Any]:
-        """Return its services as Compose understands them, each with its `image`."""
-        rendered: dict[str, dict[str, Any]] = json.loads(self.compose("config", "--format", "json"))
-        return rendered["services"]
+        """Return its services as Compose understands them, with the networks that they are in."""
+        rendered: dict[str, Any] = json.loads(self.compose("config", "--format", "json"))
+        services: dict[str, dict[str, Any]] = rendered["services"]
+        for service in services.values():
+            # Compose replaces a network by stopping what is in it.
+            own = service.get("networks") or {}
+            service["described_networks"] = [rendered["networks"][name] for name in own]
+        return services
 
     def copied(self, folder: Path) -> Project:
         """Return it with all that it reads from the folder, where it was copied to."""

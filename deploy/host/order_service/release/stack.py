@@ -13,12 +13,13 @@ import argparse
 import json
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from order_service.host import RELEASES, STACK, CommandError, say, try_run
+from order_service.host import RELEASES, STACK, CommandError, run, say, try_run
 from order_service.release import changes, images, mysql_upgrade
 from order_service.release.changes import Change
 from order_service.release.project import BASE_FILES, Project, base
@@ -66,7 +67,7 @@ def plan(release: str, *, allowed: bool) -> None:
         name: change for name in SERVICES if (change := _change(RELEASES / release, release, name))
     }
     if change := found.get("mysql"):
-        mysql_upgrade.check("order-service-mysql-1", change)
+        mysql_upgrade.check(_name("mysql"), change)
     if found and not allowed:
         named = (f"{name} (another image)" if found[name].image else name for name in found)
         raise CommandError(
@@ -123,15 +124,30 @@ def up(release: str, services: Sequence[str] = SERVICES) -> list[str]:
     for name in services:
         running = _container(name) is not None
         change = _change(STACK, release, name)
-        # Whether it is another one is said here: Compose's versions differ in their opinion.
-        how = ["--force-recreate"] if change else ["--no-recreate"] if running else []
-        base(STACK, release).compose(
-            "up", "--detach", "--no-deps", "--wait", *how, name, seconds=START_SECONDS
-        )
-        changes.remember(name, _described(STACK, release, name))
         if change or not running:
+            # Whether it is another one has been said here: Compose's versions differ about it.
+            base(STACK, release).compose(
+                *("up", "--detach", "--no-deps", "--wait", "--force-recreate", name),
+                seconds=START_SECONDS,
+            )
             started.append(name)
+        else:
+            _wait_until_healthy(name)
+        changes.remember(name, _described(STACK, release, name))
     return started
+
+
+def _wait_until_healthy(name: str) -> None:
+    """Wait for a container that runs; Compose would also compare what it is."""
+    form = "{{with .State.Health}}{{.Status}}{{end}}"
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        health = run(["docker", "inspect", "--format", form, _name(name)]).strip()
+        if health in ("", "healthy"):
+            return
+        if time.monotonic() > deadline:
+            raise CommandError(f"{name} is {health}; see: sudo docker logs {_name(name)}")
+        time.sleep(0.5)
 
 
 def _change(folder: Path, release: str, name: str) -> Change | None:
@@ -156,11 +172,15 @@ def _described(folder: Path, release: str, name: str) -> Project:
 
 
 def _container(name: str) -> dict[str, Any] | None:
-    found = try_run(["docker", "inspect", f"order-service-{name}-1"])
+    found = try_run(["docker", "inspect", _name(name)])
     if found.returncode != 0:
         return None
     described: list[dict[str, Any]] = json.loads(found.stdout)
     return described[0] if described[0]["State"]["Running"] else None
+
+
+def _name(service: str) -> str:
+    return f"order-service-{service}-1"
 
 
 def _copy(source: Path, target: Path) -> bool:
