@@ -47,7 +47,6 @@ main() {
   ensure_engine
   ensure_plugins
   ensure_hosts_compose
-  ensure_hosts_compose
   ensure_tools
   ensure_browser
   ensure_prometheus
