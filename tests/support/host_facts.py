@@ -75,11 +75,10 @@ class Facts:
         self.remove(f"store/last-{name}.json")
         self.deployed(**age)
 
-    def destination(self, text: str, public_key: str = "none") -> None:
+    def destination(self, text: str, public_key: str = "none", offsite: str = "none") -> None:
         """Have backups that go there, or nowhere else, encrypted or not."""
-        told = {"destination": text, "public_key": public_key}
-        folder = str(self.on.root / "store")
-        self.write("settings/backup.json", directory=folder, offsite="none", **told)
+        told = {"destination": text, "public_key": public_key, "offsite": offsite}
+        self.write("settings/backup.json", directory=str(self.on.root / "store"), **told)
 
     def certificate(self, days: float, of: int) -> None:
         """Have one that is valid for so many days more, of those that it was made for."""

@@ -202,6 +202,21 @@ def test_what_is_not_taken_is_told_again(alerts: Alerts, answer: bytes, said: st
     assert len(alerts.told(MINUTE)) == 1
 
 
+def test_nobody_is_told_the_end_of_what_they_have_not_heard_of(alerts: Alerts) -> None:
+    answers = [reply(500), reply(500)]
+
+    def busy(connection: Any) -> None:
+        connection.sendall(answers.pop() if answers else reply())
+
+    alerts.receiver.answer = busy
+    alerts.on.destination("")
+    alerts.fails()
+    alerts.on.good()
+    alerts.fails(CALM)
+    assert len(alerts.receiver.calls) == 2
+    assert [text.partition(":")[0] for text in alerts.told(MINUTE)] == ["PROBLEM", "OVER"]
+
+
 def test_a_receiver_that_hangs_is_waited_for_for_a_while_only(
     alerts: Alerts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -54,6 +55,38 @@ def test_what_needs_attention_is_told_and_nothing_else(
     assert code == 1
 
 
+def _taken_back_before_the_last_deployment(on: Facts) -> None:
+    on.taken_back("bad", hours=2)
+    on.deployed(hours=1)
+
+
+WITHIN: dict[str, Callable[[Facts], object]] = {
+    "certificate of six days": lambda on: on.certificate(2.1, of=6),
+    "taken back long ago": lambda on: on.taken_back("bad", hours=24.1),
+    "taken back before": _taken_back_before_the_last_deployment,
+    "started again long ago": lambda on: on.app(
+        restarts=2, started=datetime.now(UTC) - timedelta(minutes=11)
+    ),
+    "started by somebody": lambda on: on.app(started=datetime.now(UTC)),
+    "restart": lambda on: on.restart_needed(days=6.9),
+    "one in twenty": lambda on: on.orders_were(981, 9, minutes=29),
+    "failed long ago": lambda on: on.orders_were(990, 0, minutes=31),
+    "retried": lambda on: on.orders_were(1000, 50, minutes=29),
+    "trend": lambda on: on.disk_was(15, 14.2, 13.4, 12.6, hours=48),
+    "trend of hours": lambda on: on.disk_was(15.6, 14.4, 13.2, 12, hours=20),
+    "gets emptier": lambda on: on.disk_was(9, 10, 11, 12, hours=48),
+    "copied": lambda on: on.destination("bucket/orders", offsite="s3"),
+}
+
+
+@pytest.mark.parametrize("case", WITHIN)
+def test_what_is_just_within_its_limit_is_good(
+    facts: Facts, tell: Callable[[], tuple[int, Told]], case: str
+) -> None:
+    WITHIN[case](facts)
+    assert [line for line in tell()[1] if not line["good"]] == []
+
+
 def test_a_pause_and_an_absence_excuse_a_queue_and_may_last_for_a_while(
     facts: Facts, tell: Callable[[], tuple[int, Told]]
 ) -> None:
@@ -75,9 +108,7 @@ def test_a_new_host_may_have_none_so_far(
     assert code == 0
 
 
-def test_who_deploys_is_told(
-    facts: Facts, tell: Callable[[], tuple[int, Told]]
-) -> None:
+def test_who_deploys_is_told(facts: Facts, tell: Callable[[], tuple[int, Told]]) -> None:
     for state, expected in (
         ("active", "deploy new by ann@laptop, since 2026-11-01 00:00:00 UTC"),
         ("inactive", "nobody deploys"),
