@@ -100,7 +100,6 @@ class Following:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
         self.stdout.close()
 
 

@@ -193,7 +193,7 @@ def test_a_release_that_is_much_slower_is_taken_back(
 def test_what_is_fast_enough_is_not_slow(on: FakeHost, roll_out: Program) -> None:
     """Twenty times slower, and still 50 ms."""
     fast = {"GET /orders": {0.0025: 100, 0.05: 100, math.inf: 100}}
-    slower = {"GET /orders": {0.0025: 0, 0.05: 60, math.inf: 100}}
+    slower = {"GET /orders": {0.0025: 0, 0.025: 20, 0.05: 60, math.inf: 100}}
     on.figures = told(old=page(fast), new=page(slower))
     roll_out()
     assert on.serves() == ("new", "new")
