@@ -43,6 +43,7 @@ WRONG: dict[str, Any] = {
     "traces_url": "collector.example.com:4318",
     "worker_threads": "0",
     "backup_destination": "somewhere",
+    "backup_public_key": "id_ed25519.pub",
     "ssh_allowed_sources": ["198.51.100.7/24"],
     "extra_open_ports": [{"port": 70000, "sources": ["everywhere"]}],
     "docker_registry_mirrors": ["mirror.example.com"],
@@ -101,7 +102,6 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"independent_hosts": False},
         ["each gets a MySQL of its own", "For hosts that have nothing in common set"],
     ),
-    # What is told of them has no value: they may be secrets.
     # What is told of them has no value: they may be secrets.
     "alerts": (
         {

@@ -14,7 +14,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"restore_to": "live", "restore_untill": "latest"},
         "restore_untill. Did you mean restore_until?",
     ),
-    "where": ({"restore_to": "life"}, "restore_to must be one of: scratch, live"),
+    "where": ({"restore_to": "life"}, "restore_to must be one of: scratch, drill, live"),
     "unconfirmed": (
         {"restore_to": "live"},
         """-e 'confirm="replace live data of unconfirmed"'""",
@@ -23,10 +23,15 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"restore_to": "live", "confirm": "replace live data of unconfirmed"},
         "This would replace the live data of confirmed-for-another",
     ),
+    "secrets": (
+        {"restore_secrets": "perhaps"},
+        "restore_secrets must be one of: , true, True, false, False",
+    ),
     "no-key": ({"restore_identity_file": "/nowhere/key.txt"}, "/nowhere/key.txt is not there"),
     "no-folder": ({"restore_from": "/dev/null"}, "/dev/null is not there"),
     # Nothing is wrong with these.
     "trial": ({"restore_from": "offsite"}, ASKED),
+    "drill": ({"restore_to": "drill", "restore_secrets": True}, ASKED),
     "confirmed": (
         {"restore_to": "live", "confirm": "replace live data of confirmed"},
         ASKED,

@@ -220,7 +220,7 @@ def test_the_service_stops_for_the_last_dump_and_the_renaming_alone(
     assert any(" mysqldump " in line and line.startswith("open ") for line in asked[start:])
     assert report["stopped"] == ["blue-app-1"]
     assert 0 < report["stopped_seconds"] < report["seconds"]
-    assert "the service will be stopped for about" in restores.said
+    assert "a restore to live stops the service for about" in restores.said
 
 
 def test_binary_logs_are_copied_while_a_restore_is_at_work(

@@ -41,11 +41,11 @@ def estimate(store: Store) -> str:
     """Say for about how long the service will be stopped, by what the last backup took."""
     manifests = list(store.manifests().values())
     if not manifests:
-        return "for how long the service will be stopped is not known: there is no backup so far"
+        return "for how long a restore to live stops the service is not known: no backup so far"
     last = manifests[-1]["seconds"]
     return (
-        f"the service will be stopped for about {last + RESTART_SECONDS:.0f} s: the backup of what"
-        f" is replaced, which took {last:.0f} s last time, and a restart"
+        f"a restore to live stops the service for about {last + RESTART_SECONDS:.0f} s: for the"
+        f" backup of what is replaced, which took {last:.0f} s last time, and for a restart"
     )
 
 
