@@ -73,8 +73,9 @@ class Nginx:
         shutil.copytree(CONFIGURATION, self._directory / "configuration")
         self._replace("upstream/server.conf", "app:5000 resolve", f"{HOST}:{self._service_port}")
         self._replace("parts/health.conf", "127.0.0.1:8081", f"{HOST}:{self._constant}")
-        self._replace("templates/http.conf.template", "8080", f"{HOST}:{self._http}")
-        self._replace("templates/https.conf.template", "8443", f"{HOST}:{self._https}")
+        self._replace("check-settings.sh", "listen_on 8080", f"listen_on {HOST}:{self._http}")
+        self._replace("check-settings.sh", "listen_on 8443", f"listen_on {HOST}:{self._https}")
+        self._replace("check-settings.sh", "/proc/net/if_inet6", "/no/such/file")
         for name in ("authority", "certificates"):
             (self._directory / name).mkdir()
         # Its user, or its group where files cannot be given away.
@@ -100,6 +101,7 @@ class Nginx:
             "certificates": "/etc/nginx/certificates",
             "configuration": "/etc/nginx/service",
             "configuration/upstream": "/etc/nginx/upstream",
+            "configuration/check-settings.sh": "/docker-entrypoint.d/15-check-settings.sh",
         }
         settings = {
             "HTTPS_PORT": "443",
@@ -107,6 +109,9 @@ class Nginx:
             "LIMIT_REQUESTS_PER_SECOND": UNLIMITED,
             "LIMIT_CONNECTIONS": UNLIMITED,
             "LIMIT_FAILED_LOGINS": UNLIMITED,
+            "TRUSTED_PROXIES": "",
+            "PROXY_PROTOCOL": "off",
+            "NGINX_WORKERS": "2",
             "NGINX_ENVSUBST_TEMPLATE_DIR": "/etc/nginx/service/templates",
         }
         subprocess.run(

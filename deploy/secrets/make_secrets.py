@@ -57,7 +57,9 @@ def make_webhook_secrets() -> None:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether only this host reaches what is published on the address."""
+    """Return whether only this host reaches what is published on the address; empty is all."""
+    if not address:
+        return False
     try:
         return ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:
@@ -75,7 +77,7 @@ def make_api_password(*, overlap: bool) -> None:
     Args:
         overlap: whether a password that the user's replaces is accepted on.
     """
-    bind_address = os.environ.get("BIND_ADDRESS") or "127.0.0.1"
+    bind_address = os.environ.get("BIND_ADDRESS", "127.0.0.1")
     username = os.environ.get("AUTH_USERNAME") or "admin"
     kept = read(API_PASSWORD)
     only_this_host = is_loopback(bind_address)

@@ -52,7 +52,7 @@ class Stack:
     @property
     def host(self) -> str:
         """Where it is published."""
-        return self.settings.get("BIND_ADDRESS", "localhost")
+        return self.settings.get("BIND_ADDRESS") or "localhost"
 
     def up(self) -> Self:
         """Start everything, wait until it is ready, and fetch the authority to verify with."""

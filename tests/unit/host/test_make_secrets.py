@@ -213,6 +213,12 @@ def test_a_made_password_stays_when_the_service_is_private_again(volumes: Volume
     assert volumes.read("service/app_env") == "production"
 
 
+def test_all_addresses_are_public(volumes: Volumes) -> None:
+    volumes.make(address="")
+    assert volumes.read("service/app_env") == "production"
+    assert volumes.read("service/auth_password") != "securepassword"
+
+
 def test_an_address_that_is_none_is_refused(volumes: Volumes) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         volumes.make(address="here")

@@ -16,7 +16,10 @@ LIVE = STACK / "deploy" / "nginx"
 FORMER = STACK / "deploy" / "nginx.former"
 CONFIG = ("-c", "/etc/nginx/service/nginx.conf")
 # conf.d is made anew, so that a template that is gone leaves nothing behind.
-RENDER = "rm -f /etc/nginx/conf.d/*.conf && /docker-entrypoint.d/20-envsubst-on-templates.sh"
+RENDER = (
+    "sh /etc/nginx/service/check-settings.sh && rm -f /etc/nginx/conf.d/*.conf"
+    " && /docker-entrypoint.d/20-envsubst-on-templates.sh"
+)
 DRAIN_SECONDS = 60
 
 

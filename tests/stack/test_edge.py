@@ -1,0 +1,103 @@
+"""Who a client is to nginx, and maintenance: nginx alone, behind proxies that are no such."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from tests.support.docker import docker
+from tests.support.edge import Edge, running_edge
+from tests.support.stack import Stack
+
+MOST_WRONG = 3
+WRONG = {"Authorization": "wrong"}
+# Docker's own networks: whoever asks from this machine comes by their gateways.
+GATEWAYS = "172.16.0.0/12, 192.168.0.0/16"
+PROXY = b"PROXY TCP4 198.51.100.7 192.0.2.1 40000 443\r\n"
+
+
+@pytest.fixture(scope="module")
+def edge(shared_stack: Stack) -> Iterator[Edge]:
+    limit = str(MOST_WRONG)
+    with running_edge(shared_stack, TRUSTED_PROXIES=GATEWAYS, LIMIT_FAILED_LOGINS=limit) as edge:
+        yield edge
+
+
+def guesses(edge: Edge, *addresses: str) -> list[int]:
+    """Return what one wrong guess too many gets, each from the next address."""
+    forwarded = [addresses[number % len(addresses)] for number in range(MOST_WRONG + 1)]
+    return [edge.ask("/", WRONG | {"X-Forwarded-For": one}).status for one in forwarded]
+
+
+def test_clients_behind_a_proxy_have_limits_of_their_own(edge: Edge) -> None:
+    assert guesses(edge, "198.51.100.1") == [401] * MOST_WRONG + [429]
+    assert edge.ask("/", {"X-Forwarded-For": "198.51.100.1"}).status == 429
+    answer = edge.ask("/", {"X-Forwarded-For": "198.51.100.2"})
+    assert (answer.status, answer.body) == (200, "198.51.100.2")
+    [line] = edge.accesses("request_id", answer.headers["X-Request-ID"])
+    assert line["client"] == "198.51.100.2"
+
+
+def test_the_addresses_of_an_ipv6_network_are_one_client(edge: Edge) -> None:
+    network = ("2001:db8:0:7::1", "2001:db8:0:7:aaaa:bbbb:cccc:dddd", "2001:db8:0:7:1::")
+    assert guesses(edge, *network) == [401] * MOST_WRONG + [429]
+    assert guesses(edge, "2001:db8::1", "2001:db8::ffff") == [401] * MOST_WRONG + [429]
+    assert edge.ask("/", {"X-Forwarded-For": "2001:db8:0:8::1"}).status == 200
+
+
+def test_the_last_address_that_is_no_proxys_is_the_client(edge: Edge) -> None:
+    forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.3, 192.168.1.1"}
+    assert edge.ask("/", forwarded).body == "198.51.100.3"
+
+
+def test_whoever_is_no_proxy_speaks_for_itself(edge: Edge) -> None:
+    forwarded = ("--header", "X-Forwarded-For: 198.51.100.4")
+    assert edge.ask_from_within("/", *forwarded).stdout == "127.0.0.10"
+
+
+def test_maintenance_is_answered_until_it_ends(edge: Edge) -> None:
+    file = edge.checkout / "deploy" / "nginx" / "upstream" / "maintenance.json"
+    file.write_text("{}")
+    try:
+        for method, path in (("GET", "/orders"), ("POST", "/orders"), ("GET", "/no/such/path")):
+            answer = edge.ask(path, {"X-Request-ID": "mine"}, method=method)
+            assert answer.status == 503
+            assert answer.headers["Content-Type"] == "application/json"
+            assert "maintenance" in json.loads(answer.body)["error"]
+            assert answer.headers["Retry-After"] == "30"
+            assert answer.headers["X-Request-ID"] == "mine"
+            assert answer.headers["Cache-Control"] == "no-store"
+        page = edge.ask("/console/orders?status=Failed")
+        assert (page.status, page.headers["Retry-After"]) == (503, "30")
+        assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "closed for maintenance" in page.body
+        # A balancer goes on sending clients here, where they get an answer.
+        assert edge.ask("/ping").status == 200
+        # It begins with it, too.
+        docker("restart", *edge.containers("nginx"))
+        edge.wait_until_it_passes_on()
+        assert edge.ask("/orders").status == 503
+    finally:
+        file.unlink()
+    assert edge.ask("/orders").status == 200
+
+
+def test_the_proxy_protocol_tells_the_client(edge: Edge) -> None:
+    spoofed = ("--haproxy-clientip", "198.51.100.9")
+    edge.start_nginx(*spoofed, PROXY_PROTOCOL="on")
+    # Who is no proxy may say so, too, and stays who it is.
+    assert edge.ask_from_within("/", *spoofed).stdout == "127.0.0.10"
+    forwarded = {"X-Forwarded-For": "203.0.113.9"}
+    assert edge.ask("/", forwarded, first=PROXY).body == "198.51.100.7"
+    asked = [edge.ask("/", WRONG, first=PROXY).status for _ in range(MOST_WRONG + 1)]
+    assert asked == [401] * MOST_WRONG + [429]
+    other = PROXY.replace(b"100.7", b"100.8")
+    assert edge.ask("/", first=other).body == "198.51.100.8"
+    with socket.create_connection((edge.host, edge.http_port), 10) as connection:
+        connection.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with suppress(ConnectionError):
+            assert connection.recv(1) == b""

@@ -1,0 +1,95 @@
+"""What idle clients cost nginx, while it reloads as well."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+import pytest
+
+from tests.support.docker import docker
+from tests.support.edge import Edge, running_edge
+from tests.support.polling import wait_until
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.extended
+
+# More than nginx keeps: those that idle for longest make room.
+IDLE = 5000
+AT_ONCE = 20
+WORKERS = 16
+PEAK = "cat /sys/fs/cgroup/memory.peak || cat /sys/fs/cgroup/memory/memory.max_usage_in_bytes"
+
+
+@contextmanager
+def idle_clients(address: str) -> Iterator[None]:
+    """Have as many clients that have agreed on TLS and ask for nothing."""
+    opened: list[asyncio.StreamWriter] = []
+    done, stopping = Event(), Event()
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+    async def open_one(gate: asyncio.Semaphore) -> None:
+        async with gate:
+            _, writer = await asyncio.open_connection(address, 8443, ssl=context)
+            opened.append(writer)
+
+    async def all_of_them() -> None:
+        gate = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(open_one(gate) for _ in range(IDLE)), return_exceptions=True)
+        done.set()
+        while not stopping.is_set():
+            await asyncio.sleep(0.1)
+        for writer in opened:
+            writer.transport.abort()
+
+    thread = Thread(target=asyncio.run, args=[all_of_them()])
+    thread.start()
+    try:
+        assert done.wait(120), f"only {len(opened)} connections"
+        assert len(opened) > IDLE * 0.9
+        yield
+    finally:
+        stopping.set()
+        thread.join(60)
+
+
+@pytest.fixture
+def edge(shared_stack: Stack) -> Iterator[Edge]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with running_edge(shared_stack, NGINX_WORKERS=str(WORKERS)) as edge:
+        yield edge
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def workers(edge: Edge) -> set[str]:
+    """Return the processes that take connections."""
+    lines = docker("top", edge.containers("nginx")[0], "-eo", "pid,args").splitlines()
+    staying = [one for one in lines if "nginx: worker" in one and "shutting down" not in one]
+    return {line.split()[0] for line in staying}
+
+
+def test_idle_clients_and_a_reload_fit_into_its_memory(edge: Edge) -> None:
+    before = workers(edge)
+    assert len(before) == WORKERS
+    # Past Docker's own proxy, which has limits as well.
+    (network,) = edge.inspect("nginx")["NetworkSettings"]["Networks"].values()
+    address = network["IPAddress"]
+    with idle_clients(address):
+        assert edge.ask("/").status == 200
+        edge.compose("kill", "--signal", "HUP", "nginx")
+        wait_until(lambda: len(workers(edge) - before) == WORKERS, 30, "new workers", every=0.2)
+        # The former ones let theirs go one after the other: for a moment there are two of each.
+        with idle_clients(address):
+            assert edge.ask("/").status == 200
+    described = edge.inspect("nginx")
+    assert not described["State"]["OOMKilled"]
+    assert "exited on signal" not in edge.logs("nginx")
+    peak = int(edge.shell("nginx", PEAK).stdout)
+    assert peak < described["HostConfig"]["Memory"] * 0.9
