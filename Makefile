@@ -11,7 +11,7 @@ BENCH := $(VENV)/bench
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help run test extended lint format lock openapi vendor lab bench clean
+.PHONY: help run test extended lint format lock update-images openapi vendor lab bench clean
 
 help: ## Say what each target does.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -55,6 +55,9 @@ lock: $(VENV)/.dev ## Lock the dependencies of pyproject.toml; LOCK_ARGS=--upgra
 	$(LOCK) --group dev -c requirements.txt -c requirements-deploy.txt -o requirements-dev.txt
 	$(LOCK) --group scan -o requirements-scan.txt
 	$(LOCK) pyproject.toml --group bench -c requirements.txt -o requirements-bench.txt
+
+update-images: ## Pin the images to what their tags have now, as a commit; ARGS="nginx" chooses.
+	@$(PYTHON) deploy/update_images.py $(ARGS)
 
 openapi: $(VENV)/.dev ## Write the API's document, service/web/openapi.json, from the code.
 	@$(BIN)/python -m service.openapi

@@ -6,6 +6,7 @@ from tests.support.deployment import RELEASE_ONLY, ROOT, Deployment
 from tests.support.traffic import Traffic
 
 REGISTRY = "127.0.0.1:5000/shop/orders"
+PYTHON = "python:3.13-slim-trixie"
 
 
 def traffic(deployment: Deployment) -> Traffic:
@@ -79,7 +80,8 @@ def test_an_image_from_a_registry_is_written_down_by_its_digest(deployment: Depl
     release = deployment.new_release("Built elsewhere")
     pushed = f"{REGISTRY}:{release}"
     remote.docker(
-        "build", "--build-arg", f"VERSION={release}", "--tag", pushed, f"{ROOT}/releases/{former}"
+        *("build", "--build-arg", f"VERSION={release}", "--build-arg", f"PYTHON_IMAGE={PYTHON}"),
+        *("--tag", pushed, f"{ROOT}/releases/{former}"),
     )
     remote.docker("push", pushed)
     remote.docker("image", "rm", pushed)
