@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import runpy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from order_service.alerts import alert, book, rules, sending, settings
-from order_service.status import backups, machine, processing
+from order_service.status import backups, machine, processing, samples
 
 from tests.support.fake_host import Program
 from tests.support.hook_receiver import Call, HookReceiver, open_receiver, reply
@@ -258,6 +260,44 @@ def test_many_troubles_at_a_receiver_that_hangs_take_no_longer(
     assert len(alerts.receiver.calls) == 1
 
 
+def test_a_program_that_hangs_keeps_nobody_from_being_told(
+    alerts: Alerts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert, "READING_SECONDS", 0.3)
+    alerts.on.destination("")
+
+    def hang(_given: list[str]) -> str:
+        time.sleep(30)
+        return ""
+
+    alerts.on.on.docker.programs["systemctl"] = hang
+    begun = time.monotonic()
+    assert len(alerts.told()) == 1
+    assert time.monotonic() - begun < 5
+    texts = alerts.told(15 * MINUTE)
+    assert "HostNeedsAttention on orders-1\nhost: cannot be told" in texts[0]
+
+
+def test_a_full_disk_is_told_and_once_too(alerts: Alerts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, value: Any) -> None:
+        if path.is_relative_to(alerts.on.on.root / "state"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_json(path, value)
+
+    write_json = book.write_json
+    (alerts.on.on.root / "run/order-service-alert").mkdir()
+    for module in (book, samples):
+        monkeypatch.setattr(module, "write_json", full)
+    alerts.on.destination("")
+    assert len(alerts.told()) == 1
+    assert alerts.told(MINUTE) == []
+    monkeypatch.setattr(book, "write_json", write_json)
+    assert alerts.told(MINUTE) == []
+    alerts.on.good()
+    assert len(alerts.told(CALM)) == 1
+    assert alerts.told(MINUTE) == []
+
+
 def test_a_template_is_filled_and_stays_json_whatever_is_told(alerts: Alerts) -> None:
     alerts.configure(template=PAGERDUTY | {"note": 'for $$5: "$text"'}, headers={"X-Key": TOKEN})
     alerts.on.failed_units('order-service-"}{$host\\.service')
@@ -375,7 +415,8 @@ def test_each_rule_leads_to_a_section_of_the_guide() -> None:
     assert {rule.guide for rule in ALL} | {"Alerts"} <= sections
     table = guide.partition("\n## Alerts\n")[2].partition("\n## ")[0]
     assert {rule.name for rule in ALL} | {"OrderServiceTest"} == set(
-        re.findall(r"`(OrderService\w+)`", table))
+        re.findall(r"`(OrderService\w+)`", table)
+    )
 
 
 def test_alerts_that_prometheus_has_too_agree_with_it() -> None:

@@ -12,15 +12,20 @@ import fcntl
 import shutil
 import sys
 import time
+from contextlib import suppress
 
 from order_service.alerts import book as books
 from order_service.alerts import sending
+from order_service.alerts.bounded import at_most
 from order_service.alerts.rules import WARNING
 from order_service.alerts.settings import Settings, load
 from order_service.host import STATE, CommandError, say
 from order_service.status import machine, processing, samples, status
+from order_service.status.line import Line
 
 LOCK = STATE / "alerts.lock"
+# For each part of `status`.
+READING_SECONDS = 15
 # A receiver that refuses all of many alerts is not asked for longer in one run.
 BUDGET_SECONDS = 45
 
@@ -45,10 +50,9 @@ def main() -> None:
 
 
 def _run(settings: Settings) -> None:
-    samples.take(
-        {str(path): shutil.disk_usage(path).free for path in machine.disks()}, processing.ended()
-    )
-    readings = {one.__name__: list(status.read(one)) for one in status.READINGS}
+    with suppress(CommandError, OSError):  # `status` has a line for what is wrong then
+        _sample()
+    readings = {one.__name__: _read(one) for one in status.READINGS}
     book, now = books.read(), time.time()
     books.look(book, readings, now)
     books.write(book)
@@ -60,6 +64,19 @@ def _run(settings: Settings) -> None:
             problems.append(str(problem))
     if problems:
         raise CommandError("; ".join(dict.fromkeys(problems)))
+
+
+def _sample() -> None:
+    free = {str(path): shutil.disk_usage(path).free for path in machine.disks()}
+    with at_most(READING_SECONDS):
+        orders = processing.ended()
+    samples.take(free, orders)
+
+
+def _read(reading: status.Reading) -> list[Line]:
+    """Return the lines; a Docker that hangs must not keep somebody from being told."""
+    with at_most(READING_SECONDS):
+        return list(status.read(reading))
 
 
 def _tell(settings: Settings, book: books.Book, now: float) -> list[str]:

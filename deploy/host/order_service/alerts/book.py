@@ -1,5 +1,7 @@
 """What is not good, since when, and what somebody was told of it: `state/alerts.json`.
 
+Where the disk is full it is kept in memory until there is room again.
+
 An entry for each trouble, by its key, with times in seconds since 1970:
 
     since, seen     when it was found first and last
@@ -15,11 +17,12 @@ from collections.abc import Iterator
 from typing import Any, TypedDict
 
 from order_service.alerts.rules import Rule, troubles
-from order_service.host import STATE, read_json, write_json
+from order_service.host import RUN, STATE, read_json, write_json
 from order_service.status.line import Line
 from order_service.status.status import UNKNOWN
 
 PATH = STATE / "alerts.json"
+IN_MEMORY = RUN / "order-service-alert" / "alerts.json"
 # What comes and goes within that is one trouble.
 CALM_SECONDS = 180
 REPEAT_SECONDS = 86_400
@@ -48,13 +51,17 @@ Book = dict[str, Entry]
 
 def read() -> Book:
     """Return what was written down last."""
-    book: Any = read_json(PATH, {})
+    book: Any = read_json(IN_MEMORY, None) or read_json(PATH, {})
     return dict(book)
 
 
 def write(book: Book) -> None:
     """Put it in place."""
-    write_json(PATH, book)
+    try:
+        write_json(PATH, book)
+        IN_MEMORY.unlink(missing_ok=True)
+    except OSError:
+        write_json(IN_MEMORY, book)
 
 
 def look(book: Book, readings: dict[str, list[Line]], now: float) -> None:

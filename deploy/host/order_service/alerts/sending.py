@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import signal
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import FrameType
-from typing import Any
 
 from order_service.alerts.book import Entry
+from order_service.alerts.bounded import at_most
 from order_service.alerts.settings import Settings, filled
 from order_service.host import CommandError
 
@@ -75,7 +71,7 @@ def _call(setting: str, url: str, headers: dict[str, str], body: bytes | None) -
     """Call an address; what is said of a failure does not name it, since it may be a secret."""
     try:
         request = urllib.request.Request(url, body, {"User-Agent": AGENT, **headers})  # noqa: S310
-        with _at_most(SECONDS), _opener.open(request, timeout=SECONDS):
+        with at_most(SECONDS), _opener.open(request, timeout=SECONDS):
             return
     except urllib.error.HTTPError as answer:
         raise CommandError(f"{setting}: it answers {answer.code}") from None
@@ -85,19 +81,3 @@ def _call(setting: str, url: str, headers: dict[str, str], body: bytes | None) -
         raise CommandError(f"{setting}: {problem}") from None
     except (ValueError, http.client.HTTPException) as problem:
         raise CommandError(f"{setting}: {type(problem).__name__}") from None
-
-
-@contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """End what the block waits for, also where an answer comes byte by byte."""
-
-    def late(_number: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-
-    former: Any = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
