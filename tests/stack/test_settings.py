@@ -197,7 +197,7 @@ def test_the_certificate_has_the_names(stack: Stack) -> None:
 def test_a_brought_certificate_that_is_trusted_is_served_with_hsts(stack: Stack) -> None:
     folder = stack.checkout / "deploy" / "certs" / "own"
     public = authority.make()
-    chain, key = public.issue([stack.host])
+    chain, key = public.issue(["orders.example", stack.host])
     (folder / "fullchain.pem").write_bytes(chain)
     (folder / "privkey.pem").write_bytes(key)
     roots = folder / "roots.pem"
@@ -216,6 +216,12 @@ def test_a_brought_certificate_that_is_trusted_is_served_with_hsts(stack: Stack)
     headers = wait_until(strict, 30, "HSTS", every=0.5)
     assert headers is not None
     assert headers["Strict-Transport-Security"] == "max-age=63072000"
-    # Beside what each answer carries.
-    assert headers["X-Request-ID"]
-    assert headers["Cache-Control"] == "no-store"
+    # Beside what each answer carries, nginx's own ones as well.
+    by_nginx = StackClient(stack.https_port, roots, stack.host).get("/healthz").headers
+    for one in (headers, by_nginx):
+        assert one["Strict-Transport-Security"]
+        assert one["X-Request-ID"]
+        assert one["Cache-Control"] == "no-store"
+        assert one["X-Content-Type-Options"] == "nosniff"
+        assert one["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in one["Content-Security-Policy"]

@@ -44,8 +44,8 @@ class AcmeAuthority:
     In its DNS every name leads to one address.
     """
 
-    def __init__(self, name: str, network: str, leads_to: str, http_port: int) -> None:
-        """Have it answer to a name, in a network of Docker's or in that of a container."""
+    def __init__(self, network: str, leads_to: str, http_port: int, name: str = "") -> None:
+        """Have it in a network of Docker's, or in a container's: there it needs a name."""
         self.name, self._network = name, network
         self._leads_to, self._http_port = leads_to, http_port
         self._container = f"orders-pebble-{secrets.token_hex(4)}"
@@ -62,29 +62,26 @@ class AcmeAuthority:
         dns = f'-defaultIPv4 {self._leads_to} -defaultIPv6 "" -dnsserver 127.0.0.1:8053'
         others = " ".join(f'-{one} ""' for one in ("http01", "https01", "tlsalpn01", "doh"))
         script = (
-            f"/pebble/pebble-challtestsrv {dns} {others} -management 127.0.0.1:8055 &"
+            "until [ -f /pebble/config.json ]; do sleep 0.1; done;"
+            f" /pebble/pebble-challtestsrv {dns} {others} -management 127.0.0.1:8055 &"
             " exec /pebble/pebble -strict -config /pebble/config.json -dnsserver 127.0.0.1:8053"
         )
         variables = {"VA_NOSLEEP": 1, "AUTHZREUSE": 0, "WFE_NONCEREJECT": 5}
         docker(
-            *("create", f"--name={self._container}", f"--network={self._network}"),
+            *("run", "--detach", f"--name={self._container}", f"--network={self._network}"),
             *(f"--env=PEBBLE_{name}={value}" for name, value in variables.items()),
             *(IMAGE, "sh", "-c", script),
         )
-        chain, key = self.issuer.issue([self.name, "127.0.0.1"])
-        files = {
-            "tls.crt": chain,
-            "tls.key": key,
-            "config.json": json.dumps({"pebble": CONFIG | {"httpPort": self._http_port}}).encode(),
-            **{path.name: path.read_bytes() for path in FETCHED.iterdir()},
-        }
+        self.name = self.name or self._address()
+        chain, key = self.issuer.issue([self.name])
+        config = json.dumps({"pebble": CONFIG | {"httpPort": self._http_port}})
+        docker("cp", str(FETCHED), f"{self._container}:/pebble")
         with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
+            # The last of them starts it.
+            for name, content in (("tls.crt", chain), ("tls.key", key), ("config.json", config)):
                 path = Path(folder) / name
-                path.write_bytes(content)
-                path.chmod(0o755)
-            docker("cp", f"{folder}/.", f"{self._container}:/pebble")
-        docker("start", self._container)
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
+                docker("cp", str(path), f"{self._container}:/pebble/{name}")
         wait_until(lambda: "Listening on" in self.said(), 20, "pebble")
         return self
 
@@ -99,7 +96,7 @@ class AcmeAuthority:
         """Have it away."""
         docker("stop", "--time=1", self._container)
 
-    def address(self) -> str:
+    def _address(self) -> str:
         """Return its address in Docker's own network."""
         return docker("inspect", "--format={{.NetworkSettings.IPAddress}}", self._container)
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from order_service.host import RELEASES, CommandError, run, try_run
 
 REPOSITORY = "order-service"
+# The client of ACME authorities, where there is one.
+ACME = f"{REPOSITORY}-acme"
 PULL_SECONDS = 900
 
 
@@ -39,12 +41,13 @@ def fetch(name: str) -> None:
 
 def prune(kept: list[str]) -> None:
     """Remove the images and folders of all other releases."""
-    listed = run(["docker", "image", "ls", "--format", "{{.Tag}}", REPOSITORY]).split()
-    used = {find(release) for release in kept}
-    for release in sorted(set(listed) - set(kept)):
-        for name in _names(f"{REPOSITORY}:{release}", used):
-            # An image in use stays, until the next time.
-            try_run(["docker", "image", "rm", name])
+    for repository in (REPOSITORY, ACME):
+        listed = run(["docker", "image", "ls", "--format", "{{.Tag}}", repository]).split()
+        used = {identify(f"{repository}:{release}") for release in kept}
+        for release in sorted(set(listed) - set(kept)):
+            for name in _names(f"{repository}:{release}", used):
+                # An image in use stays, until the next time.
+                try_run(["docker", "image", "rm", name])
     for folder in RELEASES.iterdir():
         if folder.is_dir() and folder.name not in kept:
             shutil.rmtree(folder)
