@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 from order_service.backup import settings as backup_settings
+from order_service.backup.mysql_session import Session
 from order_service.backup.settings import BackupError, Settings
-from order_service.backup.table_digests import digests
+from order_service.backup.table_digests import Digest, digests
 from order_service.restore import live, restore, scratch_mysql
 from order_service.restore.scratch_mysql import Scratch
 
@@ -191,12 +192,13 @@ def test_the_service_stops_for_the_last_dump_and_the_renaming_alone(
     host.server.query("DELETE FROM orders.clients WHERE name = 'shop'")
     host.post(3)
     hashed: list[str] = []
+
+    def noted(session: Session, schema: str) -> dict[str, Digest]:
+        hashed.append(schema)
+        return digests(session, schema)
+
     for module in (live, scratch_mysql):
-        monkeypatch.setattr(
-            module,
-            "digests",
-            lambda session, schema: hashed.append(schema) or digests(session, schema),
-        )
+        monkeypatch.setattr(module, "digests", noted)
     begin = len(host.docker())
     report = restores("live")
     # What was restored, and what was loaded beside the live tables.
