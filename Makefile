@@ -44,6 +44,7 @@ lint: $(VENV)/.dev $(SCAN)/.done ## Run linters, the formatter's check and the t
 		ansible-playbook --syntax-check $(PLAYBOOKS) >/dev/null
 	@$(BIN)/hadolint Dockerfile
 	@$(SCAN)/bin/checkov --quiet --compact --skip-download --framework dockerfile --file Dockerfile
+	@$(BIN)/python .ci/audit.py
 
 format: $(VENV)/.dev ## Format the code and mend what the linter can mend.
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
