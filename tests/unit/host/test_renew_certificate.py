@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import stat
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from order_service.certificates import authority, bring, files
 from order_service.certificates import renew as renew_certificate
 
@@ -142,6 +145,29 @@ def test_a_reload_that_was_cut_off_is_made_up_for(
     docker.failing.clear()
     assert renew(program, capsys).startswith("CHANGED")
     assert on.served == on.installed
+
+
+def test_what_is_served_is_seen_behind_a_balancer_too(
+    on: Certificates, docker: FakeDocker, program: Program
+) -> None:
+    """nginx then expects a line of the PROXY protocol before anything else."""
+    program(renew_certificate.main)
+    with (on.root / "stack" / ".env").open("a") as settings:
+        settings.write("PROXY_PROTOCOL='on'\n")
+    line = b"PROXY UNKNOWN\r\n"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*(on.root / "certificates" / f"tls.{part}" for part in ("crt", "key")))
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        if connection.recv(len(line), socket.MSG_WAITALL) == line:
+            context.wrap_socket(connection, server_side=True).close()
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        docker.https_port = server.getsockname()[1]
+        assert renew_certificate._served() == on.installed.public_bytes(Encoding.DER)
 
 
 def test_where_nginx_does_not_run_nothing_is_reloaded(

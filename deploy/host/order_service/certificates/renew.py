@@ -34,7 +34,7 @@ from order_service.host import (
     say,
     try_run,
 )
-from order_service.release import ledger, nginx
+from order_service.release import colours, ledger, nginx
 from order_service.release.project import base
 from order_service.turns import in_turn
 
@@ -172,10 +172,10 @@ def _served() -> bytes | None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with (
-            socket.create_connection(("127.0.0.1", int(port)), SECONDS) as plain,
-            context.wrap_socket(plain) as secured,
-        ):
-            return secured.getpeercert(binary_form=True)
+        with socket.create_connection(("127.0.0.1", int(port)), SECONDS) as plain:
+            if colours.dotenv().get("PROXY_PROTOCOL") == "on":
+                plain.sendall(b"PROXY UNKNOWN\r\n")
+            with context.wrap_socket(plain) as secured:
+                return secured.getpeercert(binary_form=True)
     except OSError:
         return None
