@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from order_service.backup.host_secrets import Packed
 from order_service.backup.settings import BackupError, Settings
-from order_service.backup.store import Store
+from order_service.backup.store import PackedFile, Store
 from order_service.restore import restore, scratch_mysql
 from order_service.restore.plan import Plan
 from order_service.restore.scratch_mysql import Scratch
-from order_service.restore.source import Source
+from order_service.restore.source import Source, secrets
+
+from tests.support.stored_backups import add_backup
 
 
 def test_space_is_needed_where_docker_keeps_its_data_too(
@@ -50,3 +56,61 @@ def test_what_is_restored_is_compared_with_what_was_recorded(
         with pytest.raises(BackupError, match="does not restore to what was recorded: orders has"):
             scratch.load(Store(tmp_path), manifest, None)
         monkeypatch.setitem(found, name, recorded[name])
+
+
+@dataclass
+class Asked:
+    """What a restore to live is asked for, on a host of which this is known."""
+
+    deployed_at: str = "2026-11-21T00:00:00Z"  # after the backup was made
+    elsewhere: bool = True
+    orders: int = 0
+    wanted: bool | None = None
+    kept: bool = True
+
+    def answer(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> Packed | None:
+        """Return which secrets the host gets."""
+        store = Store(root / "store")
+        add_backup(store.folder, "2026-11-20T000000Z")
+        plan = Plan(store.manifest("2026-11-20T000000Z"))
+        if self.kept:
+            plan.manifest["secrets"] = PackedFile(file="secrets.tar.zst.age", bytes=1, sha256="0")
+        ledger = {"active": None, "releases": [{"deployed_at": self.deployed_at}]}
+        (root / "state").mkdir(exist_ok=True)
+        (root / "state" / "ledger.json").write_text(json.dumps(ledger))
+        monkeypatch.setattr(
+            "order_service.backup.mysql_session.Server.query", lambda *_: [["1"]] * self.orders
+        )
+        source = Source(store, root / "key", root, foreign=self.elsewhere)
+        return secrets(Settings(store.folder), Namespace(secrets=self.wanted), source, plan)
+
+
+@pytest.mark.parametrize(
+    ("asked", "gets"),
+    [
+        (Asked(), True),
+        # It has what the backup has, or newer.
+        (Asked(deployed_at="2026-11-19T00:00:00Z"), False),
+        (Asked(elsewhere=False), False),
+        # Its own clients know it.
+        (Asked(orders=1), False),
+        (Asked(wanted=False), False),
+        (Asked(wanted=True, deployed_at="2026-11-19T00:00:00Z", elsewhere=False, orders=1), True),
+    ],
+)
+def test_a_host_gets_the_secrets_of_a_lost_one_where_nobody_knows_its_own(
+    root: Path, monkeypatch: pytest.MonkeyPatch, asked: Asked, gets: bool
+) -> None:
+    found = asked.answer(root, monkeypatch)
+    folder = root / "store" / "2026-11-20T000000Z"
+    assert found == (Packed(folder / "secrets.tar.zst.age", root / "key") if gets else None)
+
+
+def test_that_secrets_are_missing_is_told(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "2026-11-20T000000Z has no passwords, signing secrets and authority: it was made without"
+    assert Asked(kept=False).answer(root, monkeypatch) is None
+    assert said in capsys.readouterr().err
+    with pytest.raises(BackupError, match=said):
+        Asked(kept=False, wanted=True).answer(root / "again", monkeypatch)

@@ -35,6 +35,7 @@ from order_service.restore.source import (
 
 # Longer than any deployment; the drill's unit has three hours.
 DEPLOYMENT_SECONDS = 3600
+EVERY_SECONDS = 5
 
 
 def main() -> None:
@@ -151,7 +152,7 @@ def _let_deployments_pass() -> None:
     while what := unit.NAME and unit.under_way():
         if time.monotonic() > deadline:
             raise BackupError(f"{what} is still under way; the drill has waited for it in vain")
-        time.sleep(1)
+        time.sleep(EVERY_SECONDS)
 
 
 def _copy_newest_binlogs(settings: Settings) -> None:
