@@ -215,6 +215,9 @@ class FakeHost:
         self.docker.log(json.dumps({"status": str(status), "upstream": upstream}), when)
 
     def _nginx(self, asked: Asked) -> tuple[int, object] | None:
+        if asked.path != "/ping" and (self.root / "upstream" / "maintenance.json").exists():
+            self.log(503, "-")
+            return 503, {"error": "closed"}
         address, _, port = self.upstream.split()[1].partition(":")
         connection = http.client.HTTPConnection(address, int(port), timeout=SECONDS)
         headers = {"X-Forwarded-For": "nginx"}

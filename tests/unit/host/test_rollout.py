@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from order_service.host import BY
 from order_service.release import ledger as ledgers
-from order_service.release import smoke
+from order_service.release import maintenance, smoke
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost, Program, misbehaving
@@ -176,6 +176,20 @@ def test_what_others_answered_is_not_held_against_it(
         on.log(500, on.addresses["green"], datetime.now(UTC) - timedelta(minutes=5))
     clock.on_sleep = lambda: on.log(500, on.addresses["blue"])
     roll_out()
+    assert on.serves() == ("new", "new")
+
+
+def test_a_service_that_is_closed_gets_its_release_all_the_same(
+    on: FakeHost, clock: Clock, roll_out: Program
+) -> None:
+    """Clients who are turned away meanwhile are no sign of a bad release."""
+    maintenance.on("planned work")
+    clock.on_sleep = lambda: on.log(503, "-")
+    on.behaviour = misbehaving("POST /orders", 500)
+    with pytest.raises(SystemExit, match="POST /orders answered 500"):
+        roll_out("bad")
+    roll_out()
+    maintenance.off()
     assert on.serves() == ("new", "new")
 
 

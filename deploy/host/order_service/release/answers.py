@@ -12,6 +12,7 @@ from subprocess import DEVNULL, PIPE, Popen
 from typing import IO, cast
 
 from order_service.host import CommandError, now
+from order_service.release import maintenance
 from order_service.release.nginx import CONTAINER
 
 UNEXPECTED = 500
@@ -55,7 +56,8 @@ class Answers:
         except (ValueError, KeyError, TypeError):
             return
         bad = status >= UNEXPECTED
-        if self._address in upstream or (bad and not upstream.strip("-")):
+        from_nobody = bad and not upstream.strip("-") and not maintenance.is_on()
+        if self._address in upstream or from_nobody:
             self.all += 1
             self.bad += bad
 

@@ -120,18 +120,18 @@ class Colour:
 
     def worker_health(self) -> str:
         """Return what its health check says of the worker here; empty where there is none."""
-        form = "{{with .State.Health}}{{.Status}}{{end}}"
-        for one in self.containers():
-            if one["com.docker.compose.service"] == "worker":
-                return run(["docker", "inspect", "--format", form, one["id"]]).strip()
-        return ""
+        return self._of_worker("{{with .State.Health}}{{.Status}}{{end}}")
 
     def worker_address(self) -> str:
         """Return where the worker here can be asked; empty where there is none."""
-        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+        addresses = self._of_worker("{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}")
+        return addresses.partition(" ")[0]
+
+    def _of_worker(self, form: str) -> str:
+        """Return what Docker tells of the worker here, in this form."""
         for one in self.containers():
             if one["com.docker.compose.service"] == "worker":
-                return run(["docker", "inspect", "--format", form, one["id"]]).partition(" ")[0]
+                return run(["docker", "inspect", "--format", form, one["id"]]).strip()
         return ""
 
     def secret(self, name: str) -> str:

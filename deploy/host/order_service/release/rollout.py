@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from order_service.host import CommandError, caller, say
-from order_service.release import answers, colours, evidence, images, nginx, smoke
+from order_service.release import answers, colours, evidence, images, maintenance, nginx, smoke
 from order_service.release import ledger as ledgers
 from order_service.release.bake import Comparison, bake
 from order_service.release.colours import Colour
@@ -121,7 +121,10 @@ def _wait_until_ready(new: Colour, release: str, limits: Limits) -> None:
 
 
 def _try_out(new: Colour, release: str, comparison: Comparison | None, limits: Limits) -> None:
-    """Do what clients do, directly, then switch to it, and watch what they get."""
+    """Do what clients do, directly, then switch to it, and watch what they get.
+
+    While nginx turns them away, for maintenance, all of it is done directly.
+    """
     nginx.check(release)
     direct = client_of(new)
     public = replace(
@@ -132,9 +135,11 @@ def _try_out(new: Colour, release: str, comparison: Comparison | None, limits: L
     with answers.followed(new.address) as counted:
         nginx.switch(release, colours.upstream_for(new))
         say(f"switched nginx to {new.name}")
-        smoke.test(public)
+        smoke.reach(public)
+        client = direct if maintenance.is_on() else public
+        smoke.test(client)
         say("smoke test passed")
-        bake(public, counted, comparison, Meter(direct, new.worker_address()), limits)
+        bake(client, counted, comparison, Meter(direct, new.worker_address()), limits)
 
 
 def _write_down(ledger: ledgers.Ledger, given: Wanted) -> ledgers.Ledger:
