@@ -276,6 +276,8 @@ class FakeDocker:
             case ["--rm", "--network=none", "--entrypoint=mysqld", image, "--version"]:
                 version = self.versions[self.pulled.get(image, image)]
                 return f"/usr/sbin/mysqld  Ver {version} for Linux on x86_64 (Source)\n"
+            case ["--detach", *_]:
+                return ""
         raise AssertionError(f"nobody has said what comes of docker run {given}")
 
     def _start_colour(self, colour: str, options: list[str], release: str) -> None:

@@ -2,7 +2,6 @@
 
 container          MySQL's container
 database           the schema that is backed up
-image              what a scratch server runs where MySQL's container is gone
 directory          where backups lie
 public_key         an age or SSH public key; empty or "none": backups are not encrypted
 keep_days          full backups older than that go ...
@@ -39,7 +38,6 @@ class Settings:
     directory: Path
     container: str = "order-service-mysql-1"
     database: str = "orders"
-    image: str = "mysql:9.7"
     public_key: str = ""
     keep_days: int = 14
     keep_at_least: int = 7

@@ -69,18 +69,18 @@ class Project:
         return {path.name: path.read_bytes() for path in found if path.is_file()}
 
 
-def base(folder: Path, release: str, mounted: Path = STACK) -> Project:
+def base(folder: Path, release: str, mounted: Path | None = None) -> Project:
     """Return the project of MySQL and nginx, which outlives releases.
 
     Args:
         folder: has the Compose files.
         release: whose image the one-shots have.
-        mounted: the folder whose files the containers see.
+        mounted: the folder whose files the containers see, if it is not the stack's.
     """
     return Project(
         name="order-service",
         files=tuple(folder / file for file in BASE_FILES),
         settings=STACK / ".env",
-        directory=mounted,
+        directory=mounted or STACK,
         environment={"RELEASE": release},
     )
