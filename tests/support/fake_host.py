@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import random
+import socket
 import ssl
 import sys
 import threading
@@ -135,6 +136,11 @@ class FakeHost:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ledgers.write(ledgers.activate(ledgers.read(), "old", "", None, "me@here", back=False))
 
+    @property
+    def is_proxied(self) -> bool:
+        """Whether nginx is behind a balancer that speaks the PROXY protocol."""
+        return colours.dotenv().get("PROXY_PROTOCOL") == "on"
+
     def add_release(self, name: str) -> None:
         """Have a release's files and image."""
         self._write(f"releases/{name}/deploy/nginx/nginx.conf", f"of {name}\n")
@@ -164,8 +170,7 @@ class FakeHost:
         servers.append(_server((self.addresses["green"], self.port), self._colour("green")))
         worker = self.docker.addresses["green-worker"]
         servers.append(_server((worker, self.port), lambda _: self._worker("green")))
-        servers.append(_server(("127.0.0.1", 0), self._nginx))
-        servers[-1].socket = self._tls.wrap_socket(servers[-1].socket, server_side=True)
+        servers.append(_server(("127.0.0.1", 0), self._nginx, self._secured))
         self.https_port = self.docker.https_port = servers[-1].server_address[1]
         self.limits()
         self._write("upstream/server.conf", colours.upstream_for(colours.Colour("blue")))
@@ -193,8 +198,8 @@ class FakeHost:
     def serves(self) -> tuple[str, str]:
         """Return the release that clients get, and the one whose configuration nginx has."""
         password = self.docker.secrets["auth_password"]
-        client = smoke.Client("127.0.0.1", self.https_port, "admin", password, "orders.example")
-        _, answer = client.ask("GET", "/readyz")
+        given = ("127.0.0.1", self.https_port, "admin", password, "orders.example")
+        _, answer = smoke.Client(*given, self.is_proxied).ask("GET", "/readyz")
         return answer["release"], self.configuration.strip().removeprefix("of ")
 
     def assert_old_serves(self) -> None:
@@ -234,6 +239,15 @@ class FakeHost:
             connection.close()
         self.log(status, f"{address}:{port}")
         return status, body
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        """Speak TLS, once the balancer has said who the client is."""
+        connection.settimeout(SECONDS)
+        if self.is_proxied:
+            said = connection.recv(len(smoke.PROXY_LINE), socket.MSG_WAITALL)
+            if said != smoke.PROXY_LINE:
+                raise ConnectionAbortedError(said)
+        return self._tls.wrap_socket(connection, server_side=True)
 
     def _colour(self, name: str) -> Answers:
         def answers(asked: Asked) -> tuple[int, object] | None:
@@ -315,7 +329,11 @@ class Asked:
 Answers = Callable[[Asked], "tuple[int, object] | None"]
 
 
-def _server(address: tuple[str, int], answers: Answers) -> ThreadingHTTPServer:
+def _server(
+    address: tuple[str, int],
+    answers: Answers,
+    secured: Callable[[socket.socket], socket.socket] = lambda plain: plain,
+) -> ThreadingHTTPServer:
     """Return a server that asks for the answer to each request; None hangs up."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -341,6 +359,14 @@ def _server(address: tuple[str, int], answers: Answers) -> ThreadingHTTPServer:
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+
+        def get_request(self) -> tuple[socket.socket, Any]:
+            connection, client = super().get_request()
+            try:
+                return secured(connection), client
+            except BaseException:
+                connection.close()
+                raise
 
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that hangs up is no trouble; anything else is the test's own fault."""

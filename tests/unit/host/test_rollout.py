@@ -193,6 +193,14 @@ def test_a_service_that_is_closed_gets_its_release_all_the_same(
     assert on.serves() == ("new", "new")
 
 
+def test_a_release_is_tried_behind_a_balancer_too(on: FakeHost, roll_out: Program) -> None:
+    """nginx then expects a line of the PROXY protocol before anything else."""
+    with (on.root / "stack" / ".env").open("a") as settings:
+        settings.write("PROXY_PROTOCOL='on'\n")
+    roll_out()
+    assert on.serves() == ("new", "new")
+
+
 def test_the_log_is_read_once_however_long_it_is_watched(
     on: FakeHost, docker: FakeDocker, roll_out: Program
 ) -> None:

@@ -128,7 +128,11 @@ def _try_out(new: Colour, release: str, comparison: Comparison | None, limits: L
     nginx.check(release)
     direct = client_of(new)
     public = replace(
-        direct, address="127.0.0.1", port=limits.https_port, tls_name=limits.public_name
+        direct,
+        address="127.0.0.1",
+        port=limits.https_port,
+        tls_name=limits.public_name,
+        proxied=colours.dotenv().get("PROXY_PROTOCOL") == "on",
     )
     if not smoke.test(direct):
         say("no order is stored yet, so none could be posted again")

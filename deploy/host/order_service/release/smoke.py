@@ -18,17 +18,22 @@ UNUSED_ORDER = 2**63 - 1
 # What a client says of an order.
 POSTED = ("order_id", "user_id", "item_ids", "total_amount")
 OK = 200
+PROXY_LINE = b"PROXY UNKNOWN\r\n"
 
 
 @dataclass(frozen=True)
 class Client:
-    """Asks one port; over TLS where it has a name that the certificate must be good for."""
+    """Asks one port; over TLS where it has a name that the certificate must be good for.
+
+    `proxied` where a line of the PROXY protocol has to come first.
+    """
 
     address: str
     port: int
     username: str
     password: str
     tls_name: str | None = None
+    proxied: bool = False
 
     def ask(self, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
         """Return the status and the JSON of an answer.
@@ -82,6 +87,8 @@ class Client:
         if self.tls_name is None:
             return plain
         try:
+            if self.proxied:
+                plain.sendall(PROXY_LINE)
             return _context().wrap_socket(plain, server_hostname=self.tls_name)
         except BaseException:
             plain.close()
