@@ -21,7 +21,7 @@ EXPECTED = {
     "order": "expected yours first, and behind each its issuer's",
     "ended": "expected one that is valid today",
     "uncovered": "but not for a.orders.example.com, a.b.shop.example",
-    "acme-wildcard": "acme_email: no ACME authority can look at *.example.com; expected",
+    "acme-wildcard": "acme_email: public_names: *.example.com is not allowed; expected",
     "acme-and-own": "tls_certificate and acme_email: expected one of the two",
 }
 

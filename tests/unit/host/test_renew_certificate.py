@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from order_service.certificates import authority, bring, files
+from order_service.certificates import authority, bring
 from order_service.certificates import renew as renew_certificate
 
 from tests.support.fake_docker import Complaint, FakeDocker
@@ -81,7 +81,7 @@ def on(
     root: Path, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, age: int
 ) -> Iterator[Certificates]:
     """Such a host, with nginx."""
-    monkeypatch.setattr(files, "NGINX", os.getgid())
+    monkeypatch.setattr(bring, "NGINX", os.getgid())
     made = Certificates(root, docker, age)
     with made.host.serving(monkeypatch):
         yield made
@@ -97,14 +97,13 @@ def test_in_its_last_third_it_is_issued_again_and_served(
     on: Certificates, program: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = on.installed
-    assert renew(program, capsys, "--check").startswith("CHANGED: issued for orders.example, ::1")
-    assert on.served == on.installed == old
-    assert renew(program, capsys).startswith("CHANGED: issued for orders.example, ::1")
+    told = renew(program, capsys)
+    assert told.startswith("CHANGED: the private authority's for orders.example, ::1, localhost")
     new = on.installed
     assert on.served == new != old
     assert new.public_key() == old.public_key()
     assert on.issuer.has_issued(new)
-    assert renew(program, capsys).startswith("UNCHANGED: the private authority's, valid until")
+    assert renew(program, capsys).startswith("UNCHANGED: the private authority's for orders")
     assert on.installed == new
 
 
@@ -156,7 +155,8 @@ def test_what_is_served_is_seen_behind_a_balancer_too(
         settings.write("PROXY_PROTOCOL='on'\n")
     line = b"PROXY UNKNOWN\r\n"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*(on.root / "certificates" / f"tls.{part}" for part in ("crt", "key")))
+    folder = on.root / "certificates"
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
 
     def answer(server: socket.socket) -> None:
         connection, _ = server.accept()
@@ -191,7 +191,7 @@ def test_what_an_acme_authority_issues_is_served(
     on.issue(docker)
     on.settings(acme=ACME)
     # Where nginx is yet to be started, it needs one at once.
-    assert renew(program, capsys, "--local").startswith("CHANGED: issued for")
+    assert renew(program, capsys, "--local").startswith("CHANGED: the private authority's")
     assert renew(program, capsys, "--now").startswith("CHANGED: the ACME authority's")
     assert on.served == on.installed
     assert not on.issuer.has_issued(on.installed)
@@ -217,7 +217,7 @@ def test_a_failure_is_told_and_leaves_what_serves(
     on.settings(acme=ACME)
     code, said = fails()
     assert code == 1
-    assert said.startswith("FAILED: certbot: no such name. What serves goes on: issued for")
+    assert said.startswith("FAILED: certbot: no such name. What serves goes on: the private")
     assert on.served == on.installed
     on.issue(docker)
     renew(program, capsys)

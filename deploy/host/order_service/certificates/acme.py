@@ -19,8 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from order_service.certificates import authority, bring
-from order_service.certificates.files import Files
-from order_service.certificates.pair import CertificateError
+from order_service.certificates.authority import CertificateError
 
 FOLDER = bring.VOLUMES / "acme"
 # A link to what certbot has for these settings.
@@ -30,6 +29,8 @@ FAILURES = FOLDER / "failures.json"
 CHALLENGES = bring.VOLUMES / "challenges"
 # Is there while nginx has a certificate of the authority that is not about to end.
 HEALTHY = Path("/tmp/healthy")  # noqa: S108 - the container's own
+# Less of its time is left when renewals fail.
+LOW = 1 / 5
 LOOK_SECONDS = 3600
 CERTBOT_SECONDS = 300
 # Let's Encrypt refuses a name after five failures in an hour.
@@ -66,11 +67,11 @@ def _hand_over(problem: str) -> None:
     text = "there is no certificate of the ACME authority so far"
     if found is not None:
         folder = bring.VOLUMES / "certificates"
-        text = bring.give(Files(), folder, found, "the ACME authority's").text
+        text = bring.give(folder, found, "the ACME authority's").text
     sys.stdout.write(f"acme: {text}\n")
     if problem:
         sys.stdout.write(f"acme: FAILED: {problem}\n")
-    if found is not None and authority.share_left(found.leaf) > bring.LOW:
+    if found is not None and authority.share_left(found.leaf) > LOW:
         HEALTHY.touch()
     else:
         HEALTHY.unlink(missing_ok=True)
@@ -87,11 +88,7 @@ def _obtain(names: Sequence[str], *, asked: bool) -> None:
     Raises:
         CertificateError: there is nothing new, and why.
     """
-    if wrong := [one for one in names if "*" in one or authority.refused([one])]:
-        raise CertificateError(
-            f"TLS_NAMES: {', '.join(wrong)} is not allowed; expected host names without * and"
-            " public IP addresses"
-        )
+    authority.check(names, "TLS_NAMES", acme=True)
     if not names:
         raise CertificateError("TLS_NAMES: empty; expected host names and public IP addresses")
     error, failures = _failures()
@@ -104,7 +101,7 @@ def _obtain(names: Sequence[str], *, asked: bool) -> None:
     except CertificateError as problem:
         moments = [*failures, datetime.now(UTC)][-REMEMBERED:]
         told = {"error": str(problem), "at": [one.isoformat() for one in moments]}
-        Files().put(FAILURES, json.dumps(told).encode())
+        bring.put(FAILURES, json.dumps(told).encode())
         raise
     FAILURES.unlink(missing_ok=True)
     new = CURRENT.with_name(".current.new")

@@ -29,8 +29,16 @@ LEAF_DAYS = 365
 COMMON_NAME_LENGTH = 64
 # Clocks differ: a certificate made this moment must be valid on a host that is behind.
 BACKDATED = timedelta(hours=1)
+_USES = (
+    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+    *("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+)
 _LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _HOST_NAME = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}", re.IGNORECASE)
+
+
+class CertificateError(Exception):
+    """A certificate cannot be used or had; says why, and what is expected."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Authority:
             age: since when it is valid.
 
         Raises:
-            ValueError: a name is neither a host name nor an IP address.
+            CertificateError: a name is neither a host name nor an IP address.
         """
         key = key or ec.generate_private_key(ec.SECP256R1())
         common_name = x509.NameAttribute(NameOID.COMMON_NAME, names[0][:COMMON_NAME_LENGTH])
@@ -85,7 +93,7 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(map(_general_name, names)), critical=False)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(_usage("digital_signature"), critical=True)
             .add_extension(issuer, critical=False)
             .sign(self.key, hashes.SHA256())
         )
@@ -99,7 +107,7 @@ def make(key: ec.EllipticCurvePrivateKey | None = None) -> Authority:
     certificate = (
         _builder(name, name, key, AUTHORITY_DAYS, BACKDATED)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(_usage("key_cert_sign", "crl_sign"), critical=True)
         .sign(key, hashes.SHA256())
     )
     return Authority(certificate, key)
@@ -133,9 +141,24 @@ def names_of(leaf: x509.Certificate) -> set[str]:
     return {str(name.value).lower() for name in names}
 
 
-def refused(names: Iterable[str]) -> list[str]:
-    """Return those that are neither a host name nor an IP address."""
-    return [name for name in names if not is_address(name) and not _HOST_NAME.fullmatch(name)]
+def check(names: Iterable[str], setting: str, *, acme: bool = False) -> None:
+    """Refuse what no certificate can be for, or none that an ACME authority issues over HTTP.
+
+    Raises:
+        CertificateError: one of them is neither a host name nor an IP address.
+    """
+    wrong = [name for name in names if not is_allowed(name) or (acme and "*" in name)]
+    if wrong:
+        expected = "orders.example.com" if acme else "orders.example.com, *.example.com"
+        raise CertificateError(
+            f"{setting}: {', '.join(wrong)} is not allowed; expected host names ({expected}) and"
+            f" {'public ' if acme else ''}IP addresses"
+        )
+
+
+def is_allowed(name: str) -> bool:
+    """Return whether this is a host name or an IP address."""
+    return is_address(name) or _HOST_NAME.fullmatch(name) is not None
 
 
 def normal(name: str) -> str:
@@ -154,16 +177,12 @@ def is_address(name: str) -> bool:
 
 def start_of(certificate: x509.Certificate) -> datetime:
     """Return from when the certificate is valid."""
-    if hasattr(certificate, "not_valid_before_utc"):
-        return certificate.not_valid_before_utc
-    return certificate.not_valid_before.replace(tzinfo=UTC)  # of version 41, in UTC as well
+    return _moment(certificate, "not_valid_before")
 
 
 def end_of(certificate: x509.Certificate) -> datetime:
     """Return when the certificate ends."""
-    if hasattr(certificate, "not_valid_after_utc"):
-        return certificate.not_valid_after_utc
-    return certificate.not_valid_after.replace(tzinfo=UTC)
+    return _moment(certificate, "not_valid_after")
 
 
 def share_left(certificate: x509.Certificate) -> float:
@@ -172,12 +191,16 @@ def share_left(certificate: x509.Certificate) -> float:
     return (end_of(certificate) - datetime.now(UTC)) / max(lifetime, timedelta(seconds=1))
 
 
+def _moment(certificate: x509.Certificate, name: str) -> datetime:
+    # Of version 41 without a zone, and in UTC as well.
+    found: datetime = getattr(certificate, f"{name}_utc", None) or getattr(certificate, name)
+    return found.replace(tzinfo=UTC)
+
+
 def _general_name(name: str) -> x509.GeneralName:
-    if refused([name]):
-        raise ValueError(f"{name!r} is not allowed")
-    if is_address(name):
-        return x509.IPAddress(ipaddress.ip_address(name))
-    return x509.DNSName(name)
+    if not is_allowed(name):
+        raise CertificateError(f"no certificate can be for {name!r}")
+    return x509.IPAddress(ipaddress.ip_address(name)) if is_address(name) else x509.DNSName(name)
 
 
 def _builder(
@@ -200,20 +223,8 @@ def _builder(
     )
 
 
-def _usage(
-    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
-) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+def _usage(*wanted: str) -> x509.KeyUsage:
+    return x509.KeyUsage(**{name: name in wanted for name in _USES})
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

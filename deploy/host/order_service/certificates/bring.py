@@ -8,21 +8,28 @@ lifetime, and when the names have changed. What the user brought is never overwr
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from order_service.certificates import authority, pair, private
-from order_service.certificates.files import Files
-from order_service.certificates.pair import CertificateError, Pair
+from cryptography import x509
+
+from order_service.certificates import authority, pair
+from order_service.certificates.authority import Authority, CertificateError
+from order_service.certificates.pair import Pair
 
 VOLUMES = Path(os.environ.get("VOLUMES", "/volumes"))
+# nginx's user and group in its image.
+NGINX = int(os.environ.get("NGINX_ID", "101"))
 ALWAYS = ("localhost", "127.0.0.1", "::1")
-# As certbot names them, and wants them when there is no other advice.
+# As certbot names them.
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
-# Less is left when renewals fail. Of a year, of 90 days, and of 6.
-LOW = 1 / 5
+RENEW_WITH_LEFT = 1 / 3
+# A leaf of an authority that ends sooner would help nobody.
+AUTHORITY_LEFT = timedelta(days=30)
 HSTS = 'add_header Strict-Transport-Security "max-age=63072000" always;\n'
 NO_HSTS = "# Not with a certificate that browsers do not trust.\n"
 
@@ -49,9 +56,7 @@ class Brought:
     public: bool
 
 
-def bring(
-    places: Places, names: Sequence[str], fallback: Sequence[str] = (), *, dry: bool = False
-) -> Brought:
+def bring(places: Places, names: Sequence[str], fallback: Sequence[str] = ()) -> Brought:
     """Have nginx's folder hold the certificate that it is to serve.
 
     Args:
@@ -59,57 +64,127 @@ def bring(
         names: what the certificate has to be good for.
         fallback: what a private one is for where there are no names; those that cannot be in a
             certificate are left out.
-        dry: only tell whether something would change.
 
     Raises:
         CertificateError: the user's own cannot be used, or none can be issued; the text says why.
     """
-    files = Files(dry)
-    files.folder(places.nginx, 0o755)
-    own = _own(places.own, names)
+    places.nginx.mkdir(exist_ok=True)
+    own = None
+    if (places.own / CHAIN).exists() or (places.own / KEY).exists():
+        own = pair.read(places.own / CHAIN, places.own / KEY)
+        own.check(names)
     if given := own or acme_pair(places.acme):
-        return give(files, places.nginx, given, "your own" if own else "the ACME authority's")
-    wanted = names or [one for one in fallback if not authority.refused([one])]
-    text = private.issue(files, places.nginx, places.authority, [*wanted, *ALWAYS])
-    files.put(places.nginx / "hsts.conf", NO_HSTS.encode())
-    return Brought(text, files.changed, public=False)
+        return give(places.nginx, given, "your own" if own else "the ACME authority's")
+    wanted = [*(names or filter(authority.is_allowed, fallback)), *ALWAYS]
+    wanted = list(dict.fromkeys(map(authority.normal, wanted)))
+    issuer, made = _authority(places.authority)
+    leaf, key_pem = _leaf(issuer, places, wanted)
+    end = authority.end_of(x509.load_pem_x509_certificate(leaf))
+    changed = _place(places.nginx, key_pem, leaf, NO_HSTS)
+    changed |= put(places.nginx / "ca.crt", issuer.certificate_pem)
+    text = f"the private authority's for {', '.join(wanted)}, valid until {end:%Y-%m-%d}"
+    return Brought(text, changed or made, public=False)
 
 
-def give(files: Files, folder: Path, given: Pair, whose: str) -> Brought:
+def give(nginx: Path, given: Pair, whose: str) -> Brought:
     """Put a certificate of another issuer into nginx's folder."""
     trusted = given.is_trusted()
-    files.put_key(folder / "tls.key", given.key_pem)
-    files.put(folder / "tls.crt", given.chain_pem)
-    files.put(folder / "hsts.conf", (HSTS if trusted else NO_HSTS).encode())
-    files.remove(folder / "ca.crt")
+    changed = _place(nginx, given.key_pem, given.chain_pem, HSTS if trusted else NO_HSTS)
+    (nginx / "ca.crt").unlink(missing_ok=True)
     how = "trusted by browsers: with HSTS" if trusted else "of a private issuer: without HSTS"
     text = f"{whose}, valid until {authority.end_of(given.leaf):%Y-%m-%d %H:%M}, {how}"
-    return Brought(text, files.changed, public=True)
+    return Brought(text, changed, public=True)
 
 
 def acme_pair(folder: Path | None) -> Pair | None:
     """Return what the ACME client has; None where that is nothing that clients accept."""
-    if folder is None or not (folder / CHAIN).exists():
-        return None
     try:
-        found = pair.read(folder / CHAIN, folder / KEY)
-        found.check()
+        found = pair.read(folder / CHAIN, folder / KEY) if folder else None
+        if found:
+            found.check()
     except CertificateError:
         return None
     return found
 
 
-def _own(folder: Path, names: Sequence[str]) -> Pair | None:
-    """Return what the user brought.
+def put(path: Path, content: bytes, mode: int = 0o644, user: int = -1, group: int = -1) -> bool:
+    """Have a file with this content, mode and owners, as a whole; return whether it was another."""
+    if path.exists() and path.read_bytes() == content:
+        now = path.stat()
+        owned = user in (-1, now.st_uid) and group in (-1, now.st_gid)
+        if owned and stat.S_IMODE(now.st_mode) == mode:
+            return False
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    # Nobody else's until it has its owner and its mode.
+    new.touch(mode=0o600)
+    with new.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chown(new, user, group)
+    new.chmod(mode)
+    new.replace(path)
+    return True
 
-    Raises:
-        CertificateError: it cannot be used.
-    """
-    if not (folder / CHAIN).exists() and not (folder / KEY).exists():
-        return None
-    found = pair.read(folder / CHAIN, folder / KEY)
-    found.check(names)
-    return found
+
+def _place(nginx: Path, key_pem: bytes, chain_pem: bytes, hsts: str) -> bool:
+    """Put what nginx reads in place; return whether it was something else."""
+    key = nginx / "tls.key"
+    # Who cannot give the key away shares it with nginx's group.
+    if os.geteuid() == 0:
+        changed = put(key, key_pem, 0o400, NGINX, NGINX)
+    else:
+        changed = put(key, key_pem, 0o640, group=NGINX)
+    changed |= put(nginx / "tls.crt", chain_pem)
+    return put(nginx / "hsts.conf", hsts.encode()) or changed
+
+
+def _authority(folder: Path) -> tuple[Authority, bool]:
+    """Return the authority, of the key that is there or a new one, and whether it was not right."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)
+    key_file, certificate_file = folder / "ca.key", folder / "ca.crt"
+    key_pem = _read(key_file)
+    key = authority.read_key(key_pem)
+    if key is None and key_pem:
+        raise CertificateError(
+            f"{key_file} is not a private key that can be read. Restore it; or remove {folder}, and"
+            " give clients the new ca.crt"
+        )
+    certificate = authority.read_certificate(_read(certificate_file))
+    if key is None or certificate is None or certificate.public_key() != key.public_key():
+        issuer = authority.make(key)
+    else:
+        issuer = Authority(certificate, key)
+    changed = put(key_file, key_pem or issuer.key_pem, 0o600)
+    return issuer, put(certificate_file, issuer.certificate_pem) or changed
+
+
+def _leaf(issuer: Authority, places: Places, names: list[str]) -> tuple[bytes, bytes]:
+    """Return the certificate for nginx, and its key: those that are there, while they are right."""
+    certificate_pem, key_pem = (_read(places.nginx / name) for name in ("tls.crt", "tls.key"))
+    leaf, key = authority.read_certificate(certificate_pem), authority.read_key(key_pem)
+    if (
+        leaf is not None
+        and key is not None
+        and leaf.public_key() == key.public_key()
+        and issuer.has_issued(leaf)
+        and authority.names_of(leaf) == set(names)
+        and authority.share_left(leaf) > RENEW_WITH_LEFT
+    ):
+        return certificate_pem, key_pem
+    end = authority.end_of(issuer.certificate)
+    if end - datetime.now(UTC) < AUTHORITY_LEFT:
+        raise CertificateError(
+            f"the authority itself ends on {end:%Y-%m-%d}; remove {places.authority}, have a new"
+            " one made, and give clients the new ca.crt"
+        )
+    return issuer.issue(names, key=key)
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
 
 
 def names_given() -> list[str]:
@@ -126,13 +201,8 @@ def main() -> None:
         own=Path(os.environ.get("OWN_CERTIFICATE", "/run/own")),
         acme=VOLUMES / "acme" / "current" if "acme" in profiles else None,
     )
-    names = names_given()
-    if wrong := authority.refused(names):
-        sys.exit(
-            f"certificates: TLS_NAMES: {', '.join(wrong)} is not allowed; expected host names or IP"
-            " addresses"
-        )
     try:
+        authority.check(names := names_given(), "TLS_NAMES")
         brought = bring(places, names)
     except CertificateError as problem:
         sys.exit(f"certificates: {problem}")

@@ -7,46 +7,33 @@ import sys
 from pathlib import Path
 
 from order_service.certificates import authority, pair
-from order_service.certificates.pair import CertificateError
+from order_service.certificates.authority import CertificateError
 
 
 def main() -> None:
     """Exit with what is wrong, in the words of the inventory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="what clients call the service")
-    parser.add_argument("--chain", default="", help="the file of the certificate")
-    parser.add_argument("--key", default="", help="the file of its key")
+    parser.add_argument("--tls_certificate", default="", help="the file of the certificate")
+    parser.add_argument("--tls_private_key", default="", help="the file of its key")
     parser.add_argument("--acme-names", nargs="*", default=[], help="those of an ACME authority")
+    given = parser.parse_args()
+    own = {name: getattr(given, name) for name in ("tls_certificate", "tls_private_key")}
     try:
-        check(parser.parse_args())
+        authority.check(given.names, "public_names")
+        authority.check(given.acme_names, "acme_email: public_names", acme=True)
+        if any(own.values()):
+            _check_own(own, given)
     except CertificateError as problem:
         sys.exit(str(problem))
 
 
-def check(given: argparse.Namespace) -> None:
-    """Refuse what cannot work.
-
-    Raises:
-        CertificateError: it cannot; the text says which setting is wrong, and what is expected.
-    """
-    expected = "expected host names (orders.example.com, *.example.com) and IP addresses"
-    if wrong := authority.refused(given.names):
-        raise CertificateError(f"public_names: {', '.join(wrong)} is not allowed; {expected}")
-    if wrong := [name for name in given.acme_names if "*" in name or authority.refused([name])]:
-        raise CertificateError(
-            f"acme_email: no ACME authority can look at {', '.join(wrong)}; expected public_names"
-            " with host names without * and public IP addresses"
-        )
-    if not given.chain and not given.key:
-        return
-    for setting, value in (("tls_certificate", given.chain), ("tls_private_key", given.key)):
-        if not value:
-            raise CertificateError(
-                f"{setting}: missing; expected tls_certificate and tls_private_key, or neither"
-            )
+def _check_own(own: dict[str, str], given: argparse.Namespace) -> None:
+    if missing := [name for name, value in own.items() if not value]:
+        raise CertificateError(f"{missing[0]}: missing; expected {' and '.join(own)}, or neither")
     if given.acme_names:
         raise CertificateError("tls_certificate and acme_email: expected one of the two")
-    pair.read(Path(given.chain), Path(given.key)).check(given.names)
+    pair.read(*map(Path, own.values())).check(given.names)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from order_service.certificates.authority import end_of, names_of, normal, start_of
-
-
-class CertificateError(Exception):
-    """A certificate cannot be used or had; says why, and what is expected."""
+from order_service.certificates.authority import (
+    CertificateError,
+    end_of,
+    names_of,
+    normal,
+    start_of,
+)
 
 
 @dataclass(frozen=True)

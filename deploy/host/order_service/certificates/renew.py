@@ -21,8 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from order_service.certificates import bring
-from order_service.certificates.authority import end_of, share_left, start_of
-from order_service.certificates.pair import CertificateError
+from order_service.certificates.authority import CertificateError, end_of, start_of
 from order_service.host import (
     CERTIFICATES,
     RELEASES,
@@ -38,7 +37,7 @@ from order_service.release import colours, ledger, nginx
 from order_service.release.project import base
 from order_service.turns import in_turn
 
-__all__ = ["end_of", "installed", "main", "share_left", "start_of"]
+__all__ = ["end_of", "installed", "main", "start_of"]
 
 AUTHORITY = ROOT / "authority"
 # Root's alone: nginx's key belongs to its user's number, which is somebody else's on the host.
@@ -55,7 +54,6 @@ NOT_RENEWED = 3
 def main() -> None:
     """Do it; the last line begins with CHANGED or UNCHANGED, and ends with what serves."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing")
     parser.add_argument("--local", action="store_true", help="ask no ACME authority")
     parser.add_argument("--now", action="store_true", help="ask it, even if it refused just now")
     given = parser.parse_args()
@@ -63,12 +61,10 @@ def main() -> None:
     problem = ""
     try:
         with in_turn("certificate"):
-            if settings.get("acme") and not (given.local or given.check):
+            if settings.get("acme") and not given.local:
                 problem = _ask(settings, now=given.now)
-            brought = _bring(settings, dry=given.check)
-            changed = brought.changed
-            if not given.check:
-                changed |= _take_up(always=brought.changed)
+            brought = _bring(settings)
+            changed = _take_up(always=brought.changed) or brought.changed
     except (CertificateError, CommandError) as failure:
         sys.exit(f"FAILED: {failure}")
     if problem:
@@ -89,16 +85,15 @@ def installed() -> x509.Certificate:
         raise CommandError(f"{LEAF} is no certificate ({problem}); run deploy.yml") from None
 
 
-def _bring(settings: dict[str, Any], *, dry: bool) -> bring.Brought:
-    if not dry:
-        _make_private()
+def _bring(settings: dict[str, Any]) -> bring.Brought:
+    _make_private()
     places = bring.Places(
         nginx=CERTIFICATES,
         authority=AUTHORITY,
         own=PRIVATE / "own",
         acme=PRIVATE / "acme" / "current" if settings.get("acme") else None,
     )
-    return bring.bring(places, settings.get("names", []), settings.get("fallback", []), dry=dry)
+    return bring.bring(places, settings.get("names", []), settings.get("fallback", []))
 
 
 def _make_private() -> None:
