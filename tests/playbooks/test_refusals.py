@@ -18,6 +18,8 @@ ANSIBLE = REPOSITORY / "deploy" / "ansible"
 LIMITS = yaml.safe_load((ANSIBLE / "roles/control/vars/main.yml").read_text())
 WRONG: dict[str, Any] = {
     "web_threads": 3,
+    "nginx_workers": 17,
+    "trusted_proxies": ["10.0.0.0/8", "::/0"],
     "mysql_cpus": 1025,
     "app_memory": "384",
     "mysql_memory": "0m",
@@ -85,8 +87,13 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["sets what does not exist: image_regitsry. Did you mean image_registry?"],
     ),
     "incomplete": (
-        {"order_handler": "webhook", "image_digest": f"sha256:{'0' * 64}"},
+        {
+            "order_handler": "webhook",
+            "image_digest": f"sha256:{'0' * 64}",
+            "proxy_protocol": True,
+        },
         [
+            "proxy_protocol is true, and trusted_proxies is missing",
             "order_handler is webhook, and webhook_url is missing",
             "image_digest is set, and image_registry is missing",
         ],

@@ -51,6 +51,12 @@ CAUSES = {
     "no container": Cause(
         lambda on: on.remove_container("mysql"), "container", "mysql-1 is missing", "ContainerDown"
     ),
+    "closed": Cause(
+        lambda on: on.write("upstream/maintenance.json", reason="a disk", since=stamp(hours=1)),
+        "maintenance",
+        "closed since .*: a disk; maintenance.yml -e on=false opens it",
+        "Closed",
+    ),
     "started again": Cause(
         lambda on: on.app(restarts=2), "restarts", "blue-app-1 has ended 2 times",
         "ContainerRestarts",

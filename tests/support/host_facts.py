@@ -40,6 +40,7 @@ class Facts:
 
     def good(self) -> None:
         """Have all of it good."""
+        (self.on.root / "upstream" / "maintenance.json").unlink(missing_ok=True)
         for name in ("mysql", "nginx"):
             self.on.docker.add(name)
         self.app()

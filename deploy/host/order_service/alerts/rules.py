@@ -62,6 +62,9 @@ RULES = {
         "OrderServiceContainerRestarts", WARNING, 0,
         "Read its `docker logs`, and `dmesg` for a lack of memory.", "Clients see errors",
     ),
+    "maintenance": Rule(
+        "OrderServiceClosed", WARNING, 60, "Run maintenance.yml -e on=false.", "Maintenance"
+    ),
     "queue": Rule(
         "OrderServiceQueueOld", CRITICAL, 5,
         "Look in the console for what the processors do; give them more threads.", _MONITORING,

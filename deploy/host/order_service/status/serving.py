@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from order_service.host import FAILURES, run
-from order_service.release import colours
+from order_service.release import colours, maintenance
 from order_service.release import ledger as ledgers
 from order_service.status.line import Line, age, when
 from order_service.unit import under_way
@@ -84,6 +84,12 @@ def _restarts(containers: list[str]) -> Iterator[Line]:
         if one["RestartCount"] and age(since) < RESTARTED:
             text = f"{name} has ended {one['RestartCount']} times by itself, and runs again"
             yield Line("restarts", text, good=False, subject=name)
+
+
+def closed() -> Iterator[Line]:
+    """Tell whether clients are turned away."""
+    if text := maintenance.described():
+        yield Line("maintenance", f"{text}; maintenance.yml -e on=false opens it", good=False)
 
 
 def lock() -> Iterator[Line]:

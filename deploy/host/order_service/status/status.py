@@ -24,6 +24,7 @@ READINGS: tuple[Reading, ...] = (
     serving.release,
     serving.taken_back,
     serving.containers,
+    serving.closed,
     processing.processing,
     trust.certificate,
     trust.passwords,

@@ -68,6 +68,9 @@ def _wrong_networks(settings: Mapping[str, Any]) -> Iterator[str]:
             yield f"extra_open_ports has the port {extra['port']}, expected one from 1 to 65535"
         if not all(map(_network, extra.get("sources") or [])):
             yield f"extra_open_ports has the sources {extra['sources']}, expected {NETWORKS}"
+    proxies = [_network(one) for one in settings.get("trusted_proxies") or []]
+    if not all(one and one.prefixlen for one in proxies):
+        yield _problem(settings, "trusted_proxies", f"{NETWORKS}, and none of /0")
     mirrors = settings.get("docker_registry_mirrors") or []
     if not all(re.fullmatch(MIRROR, mirror) for mirror in mirrors):
         expected = "addresses without a path, such as https://mirror.example.com"
@@ -138,6 +141,9 @@ def _texts(template: Any) -> Iterator[str]:
 def _missing(settings: Mapping[str, Any]) -> Iterator[str]:
     if settings.get("order_handler") == "webhook" and not settings.get("webhook_url"):
         yield "order_handler is webhook, and webhook_url is missing"
+    speaks = str(settings.get("proxy_protocol")).lower() in ("true", "yes", "on", "1")
+    if speaks and not settings.get("trusted_proxies"):
+        yield "proxy_protocol is true, and trusted_proxies is missing: who speaks it"
     if settings.get("image_digest") and not settings.get("image_registry"):
         yield "image_digest is set, and image_registry is missing"
 
