@@ -2,8 +2,8 @@
 # What deployed hosts' backups are packed and copied with, since the tests run those programs here,
 # too; and what Ansible logs in to hosts with.
 
-TOOLS="zstd age rsync ssh ssh-keygen"
-TOOL_PACKAGES="zstd age rsync openssh-client"
+TOOLS="zstd age rsync rclone ssh ssh-keygen"
+TOOL_PACKAGES="zstd age rsync rclone openssh-client"
 
 ensure_tools() {
   step_begin
