@@ -6,6 +6,7 @@ import re
 import secrets
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,13 +22,24 @@ COMPOSE = "docker-compose.yml"
 Push = Callable[[str], str]
 
 
+def answers(address: str) -> bool:
+    """Return whether a registry is there."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/v2/", timeout=2):
+            return True
+    except OSError:
+        return False
+
+
 @pytest.fixture(scope="module")
 def registry() -> Iterator[str]:
     """A registry of Docker's on loopback, by its address."""
     name = f"orders-registry-{secrets.token_hex(4)}"
     docker("run", "--detach", f"--name={name}", f"--publish=127.0.0.1::{PORT}", IMAGE)
     try:
-        yield docker("port", name, str(PORT))
+        address = docker("port", name, str(PORT))
+        wait_until(lambda: answers(address), 20, "the registry")
+        yield address
     finally:
         docker("rm", "--force", "--volumes", name)
 
@@ -43,15 +55,10 @@ def push(registry: str) -> Iterator[Push]:
             ["docker", "build", "--quiet", "--tag", tag, "-"],
             check=True, input=text, text=True, timeout=60, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        answer = ""
-
-        def is_there() -> bool:
-            nonlocal answer
-            answer = docker("push", tag)
-            return "digest: " in answer
-
-        wait_until(is_there, 20, "a push")
-        return re.findall(r"digest: (sha256:[0-9a-f]{64})", answer)[0]
+        said = docker("push", tag)
+        found = re.search(r"digest: (sha256:[0-9a-f]{64})", said)
+        assert found, said
+        return found[1]
 
     yield pushed
     docker("image", "rm", "--force", tag)
@@ -78,7 +85,9 @@ def update(checkout: Checkout, *names: str) -> subprocess.CompletedProcess[str]:
 def nginx(checkout: Checkout) -> str:
     """Return what the file of the last commit names as nginx's image."""
     text = checkout.git("show", f"HEAD:{COMPOSE}")
-    return re.findall(r"&nginx (\S+)", text)[0]
+    found = re.search(r"&nginx (\S+)", text)
+    assert found, text
+    return found[1]
 
 
 def test_each_version_of_a_tag_becomes_a_commit(

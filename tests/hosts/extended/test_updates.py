@@ -45,7 +45,9 @@ def push(deployment: Deployment, tag: str) -> str:
     deployment.remote.docker("tag", tag, name)
     said = deployment.remote.docker("push", name)
     deployment.remote.docker("image", "rm", name)
-    return re.findall(r"digest: (sha256:[0-9a-f]{64})", said)[0]
+    found = re.search(r"digest: (sha256:[0-9a-f]{64})", said)
+    assert found, said
+    return found[1]
 
 
 def pin(deployment: Deployment, tag: str, digest: str) -> None:
