@@ -19,6 +19,7 @@ from tests.support.releases import (
     SECOND_NEXT,
     VERSIONS,
     assert_completed_once,
+    checkout_of_another_program,
     nobody_deploys,
     roll_out_by_hand,
 )
@@ -75,7 +76,9 @@ def test_a_release_and_the_way_back_are_noticed_by_no_client(deployment: Deploym
         assert deployment.readiness()["release"] == new
         assert deployment.colour != old_colour
         sent.flows()
-        deployment.node.playbook("rollback.yml")
+        # By the host's own program, whatever the control node has checked out.
+        with checkout_of_another_program(deployment):
+            deployment.node.playbook("rollback.yml")
         assert deployment.readiness()["release"] == old
         assert deployment.colour == old_colour
         sent.flows()

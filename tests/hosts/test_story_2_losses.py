@@ -18,7 +18,7 @@ from tests.support.passwords import (
     volume,
 )
 from tests.support.polling import wait_until
-from tests.support.releases import assert_completed_once
+from tests.support.releases import assert_completed_once, checkout_of_another_program
 from tests.support.traffic import Traffic
 
 # The uid of the container that reads a volume's secrets.
@@ -107,7 +107,8 @@ def test_backups_go_off_the_host_as_soon_as_the_destination_lets_them(
 
 def test_the_newest_backup_is_restored_on_trial(deployment: Deployment) -> None:
     before, running = _orders_at_rest(deployment), deployment.running()
-    trial = deployment.node.playbook("restore.yml")
+    with checkout_of_another_program(deployment):
+        trial = deployment.node.playbook("restore.yml")
     assert _backup(deployment)["id"] in trial.output
     assert "matches_manifest: true" in trial.output
     assert (_orders(deployment), deployment.running()) == (before, running)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from service.storage.schema import required_revision
 from tests.support.deployment import PROGRAM, ROOT, Deployment
@@ -134,6 +135,19 @@ def assert_completed_once(deployment: Deployment, accepted: Collection[int]) -> 
         "totals that count each completed order once",
     )
     return [int(attempts) for _, _, attempts in rows]
+
+
+@contextmanager
+def checkout_of_another_program(deployment: Deployment) -> Iterator[None]:
+    """Have a checkout whose own program for the host is another one, and does nothing at all."""
+    good = deployment.checkout.head
+    for path in (deployment.checkout.folder / "deploy/host").rglob("*.py"):
+        path.write_text("raise SystemExit('the program of the checkout')\n")
+    deployment.new_release("Of another time")
+    try:
+        yield
+    finally:
+        deployment.checkout.reset(good)
 
 
 def nobody_deploys(deployment: Deployment) -> bool:

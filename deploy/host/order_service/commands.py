@@ -14,13 +14,12 @@ from order_service.host import BY, CommandError
 # What each command does, and the module whose `main` does it.
 COMMANDS = {
     "install": ("put this program in place as the host's", "program"),
+    "deploy": ("bring a release into service, with all that it needs", "release.deploy"),
     "rollout": ("bring a release into service", "release.rollout"),
     "rollback": ("go back to the release before", "release.rollback"),
-    "stack": ("plan, place and start MySQL and nginx", "release.stack"),
     "backup": ("make a backup, or copy the binary logs", "backup.backup"),
     "restore": ("restore a backup, on trial or live", "restore.restore"),
     "credentials": ("make, show and change passwords", "secrets.credentials"),
-    "clients": ("make the API's clients those of the inventory", "secrets.api_clients"),
     "certificate": ("renew the certificate, and have nginx read it", "certificates.renew"),
     "status": ("tell how the service on this host is", "status.status"),
     "figures": ("write the host's figures for Prometheus", "status.figures"),
@@ -29,12 +28,11 @@ COMMANDS = {
 # What changes the service is alone on the host: the command, or that word among its arguments.
 ALONE: dict[str, set[str]] = {
     "install": set(),
+    "deploy": set(),
     "rollout": set(),
     "rollback": set(),
-    "stack": {"place", "up"},
     "restore": {"live"},
     "credentials": {"make", "rotate", "retire"},
-    "clients": set(),
 }
 
 
@@ -45,7 +43,7 @@ def main() -> None:
         sys.exit(_enter(given))
     os.environ[BY] = given.by
     if unit.NAME and unit.is_inside():
-        unit.tell_the_journal()
+        unit.begin()
     # Each command loads what it needs alone: a broken part does not take the others with it.
     module = import_module(f"order_service.{COMMANDS[given.command][1]}")
     sys.argv = [f"order-service {given.command}", *given.arguments]

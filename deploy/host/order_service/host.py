@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,3 +127,13 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Put the value in place as a whole, readable for people too."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Have files made that nobody else may read, as backups are."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)

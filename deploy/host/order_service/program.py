@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import shutil
+import stat
 import sys
 import zipapp
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from order_service.host import RELEASES, ROOT, STATE, CommandError, say, write_bytes
 
 PLACE = ROOT / "order-service"
+MODE = 0o755
 # For people: sudo order-service status.
 LINK = Path("/usr/local/sbin/order-service")
 # Of releases that had several programs, and a lock of their own.
@@ -46,8 +48,8 @@ def install(release: str) -> bool:
     zipapp.create_archive(folder, packed, interpreter, filter=lambda path: path.suffix == ".py")
     STATE.mkdir(parents=True, exist_ok=True)
     changed = not PLACE.is_file() or PLACE.read_bytes() != packed.getvalue()
-    if changed or PLACE.stat().st_mode & 0o777 != 0o755:
-        write_bytes(PLACE, packed.getvalue(), 0o755)
+    if changed or stat.S_IMODE(PLACE.stat().st_mode) != MODE:
+        write_bytes(PLACE, packed.getvalue(), MODE)
     if not LINK.is_symlink():
         LINK.symlink_to(PLACE)
     for path in FORMER:

@@ -1,4 +1,4 @@
-"""The unit of systemd in which the service is changed. Its name is the lock: there is one at a time.
+"""The unit of systemd in which the service is changed. Its name is the lock: there is only one.
 
 What starts or stops the service's containers, changes passwords, migrates or restores live data
 runs in it, whoever calls. It goes on without its caller, and what it says is in the journal, too.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import syslog
@@ -103,8 +104,12 @@ def _start(what: str, arguments: Sequence[str]) -> int | None:
     return process.returncode
 
 
-def tell_the_journal() -> None:
-    """Have all that is said in this process go to the journal, and to the caller while it lives."""
+def begin() -> None:
+    """Have all that is said in this process go to the journal, and to the caller while it lives.
+
+    An interruption ends it in good order.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("FAILED: interrupted by SIGTERM"))
     syslog.openlog("order-service")
     sys.stdout = _Told(sys.stdout, syslog.LOG_INFO)
     sys.stderr = _Told(sys.stderr, syslog.LOG_ERR)

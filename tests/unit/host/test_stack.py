@@ -13,9 +13,8 @@ from order_service.release.project import base
 from order_service.restore import restore
 
 from tests.support.fake_docker import FakeDocker
-from tests.support.fake_host import Program
 
-ALLOWED = "--allow-interruption"
+ALLOWED = "allowed"
 COMPOSE, MYSQL, NGINX = (
     "docker-compose.yml", "deploy/mysql/order-service.cnf", "deploy/nginx/nginx.conf"
 )  # fmt: skip
@@ -31,10 +30,9 @@ class Host:
         self,
         root: Path,
         docker: FakeDocker,
-        program: Program,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        self.root, self.docker, self._program, self._capsys = root, docker, program, capsys
+        self.root, self.docker, self._capsys = root, docker, capsys
         # The backups themselves are tested with a real server.
         self.backups: list[str] = []
         for file in FILES:
@@ -60,10 +58,15 @@ class Host:
         return (self.root / "stack" / file).read_text().strip()
 
     def run(self, action: str, *options: str, release: str = "new") -> str:
-        """Return the last line of what the program says."""
-        self._capsys.readouterr()
-        self._program(stack.main, action, release, *options)
-        return self._capsys.readouterr().out.splitlines()[-1]
+        """Take a step of a deployment; return what comes of it."""
+        if action == "plan":
+            self._capsys.readouterr()
+            stack.plan(release, allowed=ALLOWED in options)
+            return self._capsys.readouterr().out.splitlines()[-1]
+        if action == "place":
+            return "CHANGED" if stack.place(release) else "UNCHANGED"
+        started = stack.up(release)
+        return f"CHANGED: started {', '.join(started)}" if started else "UNCHANGED"
 
     def deploy(self, release: str = "new", *options: str) -> None:
         """Do what a deployment does."""
@@ -73,7 +76,7 @@ class Host:
 
     def refused(self, what: str) -> None:
         """Check that a plain deployment is, before anything is done."""
-        with pytest.raises(SystemExit, match=rf"would restart {what}: .*-e allow_interruption=tr"):
+        with pytest.raises(CommandError, match=rf"would restart {what}: .*allow_interruption=tr"):
             self.run("plan")
 
     def forget(self) -> None:
@@ -85,12 +88,11 @@ class Host:
 def host(
     root: Path,
     docker: FakeDocker,
-    program: Program,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Host:
     """MySQL and nginx, as a deployment has left them."""
-    made = Host(root, docker, program, capsys)
+    made = Host(root, docker, capsys)
     monkeypatch.setattr(mysql_upgrade, "load", lambda: None)
     monkeypatch.setattr(backup, "full", lambda _, kind: made.backups.append(kind))
     monkeypatch.setattr(restore, "prove", lambda _: made.backups.append("restored"))
@@ -149,7 +151,7 @@ def test_a_configuration_that_mysql_refuses_stops_it(host: Host) -> None:
     """MySQL tries the release's own files, not those that are in place."""
     host.write(MYSQL, "another")
     host.docker.failing["try MySQL with new"] = "[ERROR] unknown variable 'sense=1'"
-    with pytest.raises(SystemExit, match=r"it runs on with what it has: .*'sense=1'"):
+    with pytest.raises(CommandError, match=r"it runs on with what it has: .*'sense=1'"):
         host.run("plan", ALLOWED)
 
 
@@ -185,14 +187,14 @@ def test_what_docker_says_is_told(host: Host) -> None:
     host.write(COMPOSE, "nginx: another")
     host.run("place")
     host.docker.failing["up --force-recreate nginx"] = "no space left on device"
-    with pytest.raises(SystemExit, match=r"FAILED: .*no space left on device"):
+    with pytest.raises(CommandError, match=r"no space left on device"):
         host.run("up")
 
 
 def test_what_is_not_healthy_is_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.docker.containers["order-service-nginx-1"].health = "unhealthy"
     monkeypatch.setattr(stack, "START_SECONDS", 0.1)
-    with pytest.raises(SystemExit, match="nginx is unhealthy; see: sudo docker logs"):
+    with pytest.raises(CommandError, match="nginx is unhealthy; see: sudo docker logs"):
         host.run("up")
 
 
@@ -215,7 +217,7 @@ def test_an_image_that_cannot_be_pulled_changes_nothing(host: Host) -> None:
     name = "mysql:9.7@sha256:new"
     host.write(COMPOSE, f"mysql: image {name}")
     host.docker.failing[f"pull {name}"] = "manifest unknown"
-    with pytest.raises(SystemExit, match=rf"{name} is not on this host: .*manifest unknown"):
+    with pytest.raises(CommandError, match=rf"{name} is not on this host: .*manifest unknown"):
         host.run("plan", ALLOWED)
 
 
@@ -247,7 +249,7 @@ def test_an_older_mysql_is_refused(host: Host) -> None:
     host.docker.pulled["mysql:8.4"] = "sha256:older"
     host.docker.versions["sha256:older"] = "8.4.10"
     refusal = r"mysql:8\.4 is MySQL 8\.4\.10, and MySQL 9\.7\.4 has written the data"
-    with pytest.raises(SystemExit, match=refusal):
+    with pytest.raises(CommandError, match=refusal):
         host.run("plan", ALLOWED)
 
 
@@ -260,7 +262,7 @@ def test_without_a_backup_that_restores_nothing_is_put_in_place(
     monkeypatch.setattr(restore, "prove", fails)
     host.write(MYSQL, "another")
     host.write(COMPOSE, "another")
-    with pytest.raises(SystemExit, match=r"MySQL is left as it is, .* what was recorded"):
+    with pytest.raises(CommandError, match=r"MySQL is left as it is, .* what was recorded"):
         host.run("place")
     assert host.backups == ["before-upgrade"]
     assert host.placed(MYSQL) == "order-service.cnf, the same"

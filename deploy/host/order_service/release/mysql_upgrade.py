@@ -6,14 +6,11 @@ back is a backup, which has been restored once before anything changes.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from order_service.backup import backup
 from order_service.backup.settings import BackupError, load
-from order_service.host import CommandError, run, say
+from order_service.host import CommandError, private_files, run, say
 from order_service.release.changes import Change
 from order_service.restore import restore
 
@@ -47,7 +44,7 @@ def prepare(change: Change) -> None:
         return
     say("backing up before MySQL is changed")
     try:
-        with _private_files():
+        with private_files():
             settings = load()
             backup.full(settings, KIND)
             restore.prove(settings)
@@ -74,13 +71,3 @@ def version(image: str) -> tuple[int, ...]:
 
 def _text(numbers: tuple[int, ...]) -> str:
     return ".".join(map(str, numbers))
-
-
-@contextmanager
-def _private_files() -> Iterator[None]:
-    """Have files made that nobody else may read, as backups are."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)

@@ -1,4 +1,4 @@
-"""Brings the release before into service again; the schema stays, since it is only ever expanded."""
+"""Brings the release before into service again. The schema stays: it is only ever expanded."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from order_service.release import ledger, rollout
 def main() -> None:
     """Go back by one release; the last line begins with CHANGED."""
     try:
-        known = ledger.read()
-        release = ledger.previous(known)
-        if release is None:
-            raise CommandError(f"there is no release before {known['active']} to go back to")
-        say(rollout.bring(rollout.Wanted(release, back=True)))
+        say(rollout.bring(rollout.Wanted(_former(), back=True)))
     except (CommandError, OSError) as problem:
         sys.exit(f"FAILED: {problem}")
+
+
+def _former() -> str:
+    known = ledger.read()
+    release = ledger.previous(known)
+    if release is None:
+        raise CommandError(f"there is no release before {known['active']} to go back to")
+    return release

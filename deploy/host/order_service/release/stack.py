@@ -9,12 +9,9 @@ up     start what is not running, and restart what has changed
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,26 +26,6 @@ FOLDERS = (Path("deploy/mysql"), Path("deploy/nginx"))
 # What is read at the start only. nginx's own changes with the colour; the rollout does that.
 CONFIGURATION = {"mysql": Path("deploy/mysql")}
 START_SECONDS = 400
-
-
-def main() -> None:
-    """Do one of the three; the last line begins with CHANGED or UNCHANGED."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["plan", "place", "up"])
-    parser.add_argument("release")
-    parser.add_argument("services", nargs="*", default=SERVICES)
-    parser.add_argument("--allow-interruption", action="store_true")
-    given = parser.parse_args()
-    try:
-        if given.action == "plan":
-            plan(given.release, allowed=given.allow_interruption)
-        elif given.action == "place":
-            say("CHANGED" if place(given.release) else "UNCHANGED")
-        else:
-            started = up(given.release, given.services)
-            say(f"CHANGED: started {', '.join(started)}" if started else "UNCHANGED")
-    except (CommandError, OSError) as problem:
-        sys.exit(f"FAILED: {problem}")
 
 
 def plan(release: str, *, allowed: bool) -> None:
@@ -118,10 +95,10 @@ def place(release: str) -> bool:
     return changed
 
 
-def up(release: str, services: Sequence[str] = SERVICES) -> list[str]:
+def up(release: str) -> list[str]:
     """Start the services and wait until they are healthy; return which were started."""
     started = []
-    for name in services:
+    for name in SERVICES:
         running = _container(name) is not None
         change = _change(STACK, release, name)
         if change or not running:

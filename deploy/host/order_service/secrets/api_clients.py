@@ -6,13 +6,11 @@ alone; a client is revoked when its entry says so.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from dataclasses import dataclass
 from typing import Any
 
-from order_service.host import RELEASES, SETTINGS, CommandError, read_json, say
+from order_service.host import RELEASES, SETTINGS, CommandError, read_json
 from order_service.release import project
 from order_service.secrets import secret_files
 
@@ -39,18 +37,6 @@ class Client:
 
 
 PROMETHEUS = Client("prometheus", ("metrics:read",))
-
-
-def main() -> None:
-    """Make them so; the last line begins with CHANGED or UNCHANGED."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("release", help="whose commands are used; its schema is in place")
-    given = parser.parse_args()
-    try:
-        changed = apply(given.release)
-    except CommandError as problem:
-        sys.exit(f"FAILED: {problem}")
-    say(f"CHANGED: {', '.join(sorted(changed))}" if changed else "UNCHANGED")
 
 
 def listed() -> list[Client]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from order_service.host import STATE, CommandError, caller, now, read_json, say, write_json
 from order_service.release import colours, ledger, rollout
@@ -52,11 +52,25 @@ def main() -> None:
 
 
 def _make(given: argparse.Namespace) -> None:
-    changed = secret_files.make(given.release, "--overlap", own=_own_secrets())
+    _conclude(make(given.release, _own_secrets()))
+
+
+def make(release: str, own: Mapping[str, str]) -> set[str]:
+    """Make the secrets that are missing, take the operator's own, and have MySQL know them.
+
+    Args:
+        release: whose image makes them.
+        own: by the variables of docker-compose.yml that name their files; empty ones are none.
+
+    Raises:
+        CommandError: they could not be made, or MySQL refuses one.
+    """
+    brought = {name: secret for name, secret in own.items() if secret}
+    changed = secret_files.make(release, "--overlap", own=brought)
     if database_accounts.is_running():
         database_accounts.wait()
         database_accounts.apply()
-    _conclude(changed)
+    return changed
 
 
 def _rotate(given: argparse.Namespace) -> None:

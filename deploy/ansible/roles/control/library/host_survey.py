@@ -96,7 +96,9 @@ def reached(module: AnsibleModule) -> dict[str, str]:
 
 
 def container_networks(module: AnsibleModule) -> dict[str, str]:
-    """Return the networks that Docker has."""
+    """Return the networks that Docker has, where it is."""
+    if not shutil.which("docker"):
+        return {}
     _, names, _ = module.run_command(["docker", "network", "ls", "--format={{.Name}}"])
     form = "--format={{range .IPAM.Config}}{{.Subnet}} {{$.Name}}\n{{end}}"
     found = module.run_command(["docker", "network", "inspect", form, *names.split()])[1]

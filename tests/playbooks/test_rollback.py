@@ -1,0 +1,59 @@
+"""rollback.yml calls the program that is on the host, and brings nothing along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.cases import Cases
+from tests.support.control_node import PlaybookRun
+
+# What each host's program does.
+PROGRAMS = {
+    "good": 'echo "$@" >>"$0.called"; echo "CHANGED: 1a2b serves, in blue"',
+    "bad": 'echo "stopped blue"; echo "FAILED: it did not get ready" >&2; exit 1',
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hosts")
+
+
+@pytest.fixture(scope="module")
+def run(cases: Cases, root: Path) -> PlaybookRun:
+    """The playbook for this machine as three hosts: of the third, nothing is there."""
+    hosts: dict[str, dict[str, Any]] = {}
+    for name, script in (PROGRAMS | {"none": ""}).items():
+        hosts[name] = {"ansible_connection": "local", "ansible_become": False}
+        hosts[name] |= {"order_service_root": str(root / name), "deploy_lock_wait_seconds": 7}
+        (root / name).mkdir()
+        if script:
+            (root / name / "order-service").write_text(f"#!/bin/sh\n{script}\n")
+            (root / name / "order-service").chmod(0o755)
+    return cases.try_playbook("rollback.yml", **hosts)
+
+
+def test_it_is_called_in_the_name_of_who_wants_it(run: PlaybookRun, root: Path) -> None:
+    assert run.recaps["good"].failed == 0
+    assert "CHANGED: 1a2b serves, in blue" in run.output
+    by, wait, *command = (root / "good/order-service.called").read_text().split()
+    assert by.startswith("--by=")
+    assert "@" in by
+    assert (wait, command) == ("--wait=7", ["rollback"])
+
+
+def test_nothing_is_installed(run: PlaybookRun, root: Path) -> None:
+    assert run.recaps["none"].failed == 1
+    assert [*(root / "none").iterdir()] == []
+    assert {path.name for path in (root / "good").iterdir()} == {
+        "order-service", "order-service.called",
+    }  # fmt: skip
+
+
+def test_what_it_says_is_told_when_it_fails(run: PlaybookRun) -> None:
+    assert run.recaps["bad"].failed == 1
+    assert "FAILED: it did not get ready" in run.output
+    assert "stopped blue" in run.output

@@ -1,0 +1,194 @@
+"""A deployment's own part on the host: its steps in order, and what is left when one fails."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from order_service import program as host_program
+from order_service.host import CommandError
+from order_service.release import deploy, migrations, stack
+from order_service.secrets import credentials
+
+from tests.support.fake_docker import FakeDocker
+from tests.support.fake_host import Clock, FakeHost, Program
+
+FILES = ("docker-compose.yml", "deploy/host/base.yml", "deploy/mysql/order-service.cnf")
+SECRETS = {"AUTH_PASSWORD_FILE": "brought along"}
+STEPS = ["make secrets", "up --force-recreate mysql",  "flask db current",
+         "back up before-migration", "flask db upgrade", "flask clients list --json",
+         "start green", "reload", "stop blue"]  # fmt: skip
+OLDER, NEWEST, NEWER = "0006", "0007 (head)", "Can't locate revision identified by '0008'"
+
+
+class Deployer:
+    """Deploys `new` on a host on which `old` serves; what was done is in `docker.did`."""
+
+    def __init__(self, on: FakeHost, run: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._on, self._run, self._monkeypatch = on, run, monkeypatch
+        self.docker = on.docker
+        self.revision = NEWEST
+        self.settings = (on.root / "stack/.env").read_text()
+        self.brought: dict[str, str] = {}
+        on.docker.flask = self._flask
+        monkeypatch.setattr(credentials, "make", self._make)
+        monkeypatch.setattr(migrations, "load", lambda: None)
+        monkeypatch.setattr("order_service.release.migrations.backup.full", self._back_up)
+
+    def _flask(self, command: list[str]) -> str:
+        match command:
+            case ["db", "current"]:
+                if self.revision == NEWER:
+                    raise CommandError(NEWER)
+                return self.revision
+            case ["clients", "list", *_]:
+                return "[]\n"
+        return '{"changed": false}\n'
+
+    def _make(self, _: str, own: dict[str, str]) -> set[str]:
+        self.brought = own
+        self.docker.do("make secrets")
+        return set()
+
+    def _back_up(self, _: object, kind: str) -> None:
+        self.docker.do(f"back up {kind}")
+
+    @property
+    def steps(self) -> list[str]:
+        """What was done of the steps."""
+        return [one for one in self.docker.did if one in STEPS]
+
+    def run(self, *arguments: str, **told: object) -> None:
+        """Deploy."""
+        limits = {"https_port": self._on.https_port, "public_name": "orders.example"}
+        given = {"settings": self.settings, "limits": limits, "secrets": SECRETS} | told
+        self._monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(given)))
+        self._run(deploy.main, "new", *arguments)
+
+    def refused(self, *arguments: str, **told: object) -> str:
+        """Deploy what fails; return what was said of it."""
+        with pytest.raises(SystemExit) as ended:
+            self.run(*arguments, **told)
+        return str(ended.value)
+
+
+@pytest.fixture
+def deployer(
+    on: FakeHost,
+    clock: Clock,  # noqa: ARG001 - the rollout's
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Deployer:
+    for name in ("old", "new"):
+        for file in FILES:
+            path = on.root / "releases" / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{path.name}, the same\n")
+        (on.root / "releases" / name / "deploy/host/__main__.py").write_text(f"# {name}\n")
+    monkeypatch.setattr(host_program, "LINK", on.root / "link")
+    stack.place("old")
+    stack.up("old")
+    on.docker.did.clear()
+    return Deployer(on, program, monkeypatch)
+
+
+def test_the_steps_are_taken_in_their_order(
+    deployer: Deployer, on: FakeHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployer.revision = OLDER
+    del on.docker.containers["order-service-mysql-1"]
+    deployer.run(clients=[{"name": "shop", "revoked": True}])
+    assert deployer.steps == STEPS
+    assert on.serves() == ("new", "new")
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1] == "CHANGED: new serves, in green"
+    assert deployer.brought == SECRETS
+    assert SECRETS["AUTH_PASSWORD_FILE"] not in told + "".join(deployer.docker.ran)
+    assert host_program.PLACE.is_file()
+    assert json.loads((on.root / "settings/clients.json").read_text())[0]["name"] == "shop"
+
+
+def test_the_same_again_changes_nothing(
+    deployer: Deployer, docker: FakeDocker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployer.run()
+    docker.did.clear()
+    deployer.run()
+    assert capsys.readouterr().out.splitlines()[-1] == "UNCHANGED: new serves already, in green"
+    assert "start blue" not in docker.did
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_what_is_refused_leaves_the_settings_and_the_files(
+    deployer: Deployer, docker: FakeDocker, on: FakeHost, dry_run: list[str]
+) -> None:
+    deployer.run()
+    docker.did.clear()
+    (on.root / "releases/new/docker-compose.yml").write_text("another")
+    said = deployer.refused(*dry_run, settings=deployer.settings + "mysql: more memory\n")
+    assert "would restart mysql" in said
+    assert "-e allow_interruption=true" in said
+    assert deployer.steps == []
+    assert (on.root / "stack/.env").read_text() == deployer.settings
+    assert (on.root / "stack/docker-compose.yml").read_text() != "another"
+
+
+def test_a_dry_run_changes_nothing(
+    deployer: Deployer, on: FakeHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployer.run("--dry-run", settings=deployer.settings + "LOG_LEVEL=DEBUG\n")
+    assert capsys.readouterr().out == "would restart: nothing\nUNCHANGED: this was a dry run\n"
+    assert deployer.steps == []
+    assert (on.root / "stack/.env").read_text() == deployer.settings
+    assert not host_program.PLACE.exists()
+
+
+def test_a_migration_that_fails_leaves_the_former_release(
+    deployer: Deployer, docker: FakeDocker, on: FakeHost
+) -> None:
+    deployer.revision = OLDER
+    docker.failing["flask db upgrade"] = "no_such_table"
+    said = deployer.refused()
+    assert "The migrations of new failed; the former release serves on" in said
+    assert "no_such_table" in said
+    on.assert_old_serves()
+
+
+def test_without_a_backup_nothing_is_migrated(deployer: Deployer, docker: FakeDocker) -> None:
+    deployer.revision = OLDER
+    docker.failing["back up before-migration"] = CommandError("the disk is full")
+    assert "the disk is full" in deployer.refused()
+    assert "flask db upgrade" not in docker.did
+
+
+@pytest.mark.parametrize("revision", ["", NEWEST, NEWER], ids=["none", "newest", "newer"])
+def test_what_needs_no_backup_makes_none(
+    deployer: Deployer, docker: FakeDocker, on: FakeHost, revision: str
+) -> None:
+    """There is nothing on a new host, and a newer release has migrated already."""
+    deployer.revision = revision
+    deployer.run()
+    assert "back up before-migration" not in docker.did
+    assert ("flask db upgrade" in docker.did) == (revision == "")
+    assert on.serves() == ("new", "new")
+
+
+def test_a_new_host_sends_to_blue_at_first(
+    deployer: Deployer, docker: FakeDocker, on: FakeHost, root: Path
+) -> None:
+    (root / "upstream/server.conf").unlink()
+    del docker.containers["order-service-mysql-1"]
+    docker.failing["up --force-recreate mysql"] = "enough of it"
+    assert "enough of it" in deployer.refused()
+    assert on.addresses["blue"] in (root / "upstream/server.conf").read_text()
+
+
+def test_what_it_is_told_wrongly_is_one_line(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("{"))
+    with pytest.raises(SystemExit, match=r"^FAILED: Expecting property name"):
+        program(deploy.main, "new")
