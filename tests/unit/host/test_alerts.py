@@ -192,7 +192,6 @@ def test_a_receiver_that_is_away_loses_nothing(alerts: Alerts) -> None:
     [
         (reply(500), "alert_url: it answers 500"),
         (reply(404), "alert_url: it answers 404"),
-        (reply(302, Location="/elsewhere"), "alert_url: it answers 302"),
         (b"nonsense\r\n\r\n", "alert_url: BadStatusLine"),
     ],
 )
@@ -202,6 +201,18 @@ def test_what_is_not_taken_is_told_again(alerts: Alerts, answer: bytes, said: st
     assert said in alerts.fails()
     alerts.receiver.answer = reply()
     assert len(alerts.told(MINUTE)) == 1
+
+
+def test_a_redirected_alert_is_not_taken(alerts: Alerts) -> None:
+    """It would be asked for by GET elsewhere, where nobody reads it."""
+
+    def redirect(connection: Any) -> None:
+        posted = alerts.receiver.calls[-1].line.startswith("POST")
+        connection.sendall(reply(302, Location="/elsewhere") if posted else reply())
+
+    alerts.receiver.answer = redirect
+    alerts.on.destination("")
+    assert "alert_url: it answers 302" in alerts.fails()
 
 
 def test_nobody_is_told_the_end_of_what_they_have_not_heard_of(alerts: Alerts) -> None:

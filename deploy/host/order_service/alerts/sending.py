@@ -71,7 +71,7 @@ def _call(setting: str, url: str, headers: dict[str, str], body: bytes | None) -
     """Call an address; what is said of a failure does not name it, since it may be a secret."""
     try:
         request = urllib.request.Request(url, body, {"User-Agent": AGENT, **headers})  # noqa: S310
-        with at_most(SECONDS), _opener.open(request, timeout=SECONDS):
+        with at_most(SECONDS), _opener.open(request):
             return
     except urllib.error.HTTPError as answer:
         raise CommandError(f"{setting}: it answers {answer.code}") from None
