@@ -90,8 +90,9 @@ def test_the_keys_are_readable_where_they_are_used_only(deployment: Deployment) 
     lines = deployment.remote.sudo(asked).splitlines()
     # nginx's user has a number that is somebody else's on the host.
     assert lines == ["certificates/tls.key 101 400", "private 0 700", "authority 0 700"]
-    inside = deployment.remote.try_ssh(f"sudo -u '#101' cat {ROOT}/certificates/tls.key")
-    assert "Permission denied" in inside.stderr
+    somebody = "sudo setpriv --reuid=101 --regid=101 --clear-groups"
+    looked = deployment.remote.try_ssh(f"{somebody} cat {ROOT}/certificates/tls.key")
+    assert "Permission denied" in looked.stderr
     form = "{{range .Mounts}}{{.Source}} {{end}}"
     mounted = deployment.remote.docker("inspect", "--format", form, *deployment.running()).split()
     assert f"{ROOT}/certificates" in mounted
