@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from order_service.alerts import alert, book, rules, sending, settings
+from order_service.host import write_json
 from order_service.status import backups, machine, processing, samples
 
 from tests.support.fake_host import Program
@@ -295,7 +296,6 @@ def test_a_full_disk_is_told_and_once_too(alerts: Alerts, monkeypatch: pytest.Mo
             raise OSError(errno.ENOSPC, "No space left on device")
         write_json(path, value)
 
-    write_json = book.write_json
     (alerts.on.on.root / "run/order-service-alert").mkdir()
     for module in (book, samples):
         monkeypatch.setattr(module, "write_json", full)
@@ -304,6 +304,7 @@ def test_a_full_disk_is_told_and_once_too(alerts: Alerts, monkeypatch: pytest.Mo
     assert alerts.told(MINUTE) == []
     monkeypatch.setattr(book, "write_json", write_json)
     assert alerts.told(MINUTE) == []
+    monkeypatch.setattr(book, "write_json", full)
     alerts.on.good()
     assert len(alerts.told(CALM)) == 1
     assert alerts.told(MINUTE) == []

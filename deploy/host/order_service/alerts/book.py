@@ -51,7 +51,7 @@ Book = dict[str, Entry]
 
 def read() -> Book:
     """Return what was written down last."""
-    book: Any = read_json(IN_MEMORY, None) or read_json(PATH, {})
+    book: Any = read_json(IN_MEMORY if IN_MEMORY.exists() else PATH, {})
     return dict(book)
 
 
