@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from order_service.backup.settings import Settings as BackupSettings
 from order_service.release.limits import Limits
 
 from service.config import ConfigError, Settings
@@ -23,7 +25,7 @@ DELAYS = LIMITS["control_patterns"]["processor_retry_delays"]["matches"]
 TAKEN = re.compile(r"(?:\{\{ |\()(\w+) \| default\(('[^']*'|[^(),]*)\)")
 # One as Compose takes it.
 INTERPOLATED = re.compile(r"\$\{(\w+):-([^}]*)\}")
-AS_CALLED = {"AUTH_USERNAME": "api_username"}
+AS_CALLED = {"AUTH_USERNAME": "api_username", "backup_ssh_port": "backup_destination_port"}
 SETTING = re.compile(r"    (?:# )?([a-z][a-z0-9_]*):(?: (.*))?")
 
 
@@ -61,7 +63,9 @@ def defaults_in_use() -> dict[str, Any]:
     own = {name: value for text in texts for name, value in yaml.safe_load(text).items()}
     stack = INTERPOLATED.findall((REPOSITORY / "docker-compose.yml").read_text())
     composed = {AS_CALLED.get(name, name.lower()): yaml.safe_load(value) for name, value in stack}
-    return composed | vars(Limits()) | taken | own
+    backup = {f"backup_{name}": it for name, it in vars(BackupSettings(Path())).items()}
+    backup = {AS_CALLED.get(name, name): value for name, value in backup.items()}
+    return composed | backup | vars(Limits()) | taken | own
 
 
 def test_a_default_of_the_manual_is_the_one_in_use() -> None:
