@@ -9,7 +9,6 @@ on.
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import ssl
 import sys
@@ -44,8 +43,6 @@ AUTHORITY = ROOT / "authority"
 PRIVATE = ROOT / "private"
 LEAF = CERTIFICATES / "tls.crt"
 ACME_SECONDS = 900
-# The client's in its image.
-ACME_USER = 10001
 SECONDS = 10
 # That the public certificate which serves was not renewed is no reason to stop a deployment.
 NOT_RENEWED = 3
@@ -102,17 +99,10 @@ def _make_private() -> None:
     nginx's container goes on with the folder that was moved, and the next one follows the link.
     """
     PRIVATE.mkdir(mode=0o700, exist_ok=True)
-    PRIVATE.chmod(0o700)
     folder = PRIVATE / CERTIFICATES.name
     if CERTIFICATES.is_dir() and not CERTIFICATES.is_symlink():
         CERTIFICATES.rename(folder)
     folder.mkdir(exist_ok=True)
-    for name, mode in (("acme", 0o700), ("challenges", 0o755)):
-        path = PRIVATE / name
-        path.mkdir(exist_ok=True)
-        path.chmod(mode)
-        if os.geteuid() == 0:
-            os.chown(path, ACME_USER, ACME_USER)
     if not CERTIFICATES.is_symlink():
         CERTIFICATES.symlink_to(Path(PRIVATE.name) / folder.name)
 
