@@ -125,6 +125,8 @@ class FakeHost:
         docker.addresses["green-worker"] = f"{subnet}.21"
         self._write("stack/.env", f"WEB_SUBNET={subnet}.0/24\nAUTH_USERNAME='admin'\n")
         self._write("stack/deploy/nginx/nginx.conf", "of old\n")
+        for file in ("docker-compose.yml", "deploy/host/base.yml"):
+            self._write(f"stack/{file}", "")
         for name, secret in docker.secrets.items():
             self.add_secret(name, secret)
         docker.add("blue-app", release="old")

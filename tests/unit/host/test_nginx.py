@@ -102,3 +102,10 @@ def test_the_last_requests_are_waited_for(docker: FakeDocker, clock: Clock, ends
     clock.on_sleep = go_on
     assert nginx.wait_for_former_workers() is ends
     assert clock.now == pytest.approx(20 if ends else nginx.DRAIN_SECONDS, abs=1)
+
+
+def test_the_nginx_that_serves_tries_a_configuration(on: FakeHost, docker: FakeDocker) -> None:
+    """The image that an older release names may be gone."""
+    (on.root / "releases/old/docker-compose.yml").unlink()
+    nginx.check("old")
+    assert docker.did == ["try nginx with old"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, write_text
+from order_service.release.project import base
 from order_service.turns import in_turn
 
 CONTAINER = "order-service-nginx-1"
@@ -26,16 +27,14 @@ DRAIN_SECONDS = 60
 def check(release: str) -> None:
     """Try the release's configuration in a container of its own, which serves nobody.
 
+    It is the nginx that serves, by the files in place: a release to go back to may name an older
+    image, which is not here any more.
+
     Raises:
         CommandError: nginx refuses it; the text is nginx's.
     """
-    folder = RELEASES / release
-    files = ("-f", f"{folder}/docker-compose.yml", "-f", f"{folder}/deploy/host/base.yml")
-    project = ("docker", "compose", "-p", "order-service", *files, "--env-file", f"{STACK}/.env")
-    run(
-        [*project, "run", "--rm", "--no-deps", "-T", "nginx", "nginx", *CONFIG, "-t"],
-        env={"COMPOSE_FILE": "", "RELEASE": release},
-    )
+    project = base(STACK, release, mounted=RELEASES / release)
+    project.compose("run", "--rm", "--no-deps", "-T", "nginx", "nginx", *CONFIG, "-t")
 
 
 def keep_former() -> Former:
