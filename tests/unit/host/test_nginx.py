@@ -13,7 +13,7 @@ from order_service.host import CommandError
 from order_service.release import nginx
 
 from tests.support.fake_docker import FakeDocker
-from tests.support.fake_host import Clock
+from tests.support.fake_host import Clock, FakeHost
 
 
 @pytest.fixture
