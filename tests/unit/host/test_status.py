@@ -37,7 +37,7 @@ def test_what_is_within_all_limits_is_good(tell: Callable[[], tuple[int, Told]])
     code, told = tell()
     assert [line for line in told if not line["good"]] == []
     assert code == 0
-    parts = {"release", "readiness", "container", "queue", "processors", "orders", "certificate",
+    parts = {"release", "readiness", "container", "queue", "processors", "certificate",
              "passwords", "backup", "binary logs", "drill", "copies", "secrets", "disk", "memory",
              "load", "lock"}  # fmt: skip
     assert {line["part"] for line in told} == parts

@@ -42,9 +42,10 @@ def processing() -> Iterator[Line]:
         yield Line("pause", f"none is processed since {when(paused)}", good=age(paused) < PAUSED)
     if away:
         yield Line("receiver", f"away since {when(away)}", good=age(away) < AWAY)
-    ended, failed = samples.ended_since(*_ended(figures))
-    text = f"{failed:.0f} of {ended:.0f} that have ended in half an hour have failed"
-    yield Line("orders", text, good=failed <= FAILED_SHARE * ended)
+    if counted := samples.ended_since(*_ended(figures)):
+        ended, failed = counted
+        text = f"{failed:.0f} of {ended:.0f} that have ended in half an hour have failed"
+        yield Line("orders", text, good=failed <= FAILED_SHARE * ended)
     # There are such figures only where events are wanted.
     if figures.get("events_receiver_away"):
         yield Line("events receiver", "away", good=False)

@@ -59,12 +59,15 @@ def days_until_full(path: str) -> float | None:
     return max(free, 0) / -slope / DAY if slope < 0 else None
 
 
-def ended_since(completed: float, failed: float) -> tuple[float, float]:
-    """Return how many orders have ended, and how many of them failed, within half an hour."""
+def ended_since(completed: float, failed: float) -> tuple[float, float] | None:
+    """Return how many orders have ended, and how many of them failed, within half an hour.
+
+    None where nobody has counted them.
+    """
     known = read_json(PATH, {}).get("orders", [])
     recent = [one for one in known if one[0] >= time.time() - ORDERS_KEPT]
     if not recent:
-        return 0, 0
+        return None
     _, completed_before, failed_before = recent[0]
     # Retried orders are failed no longer.
     more = max(failed - failed_before, 0)
