@@ -33,7 +33,7 @@ class Secrets:
         self.switches = 0
         self.switching_fails = False
         on.docker.make_secrets = self._make
-        monkeypatch.setattr(credentials.rollout, "bring", self._roll_out)
+        monkeypatch.setattr("order_service.release.rollout.bring", self._roll_out)
 
     def _make(self, arguments: list[str], env: dict[str, str]) -> str:
         """Do what the one-shot does: Compose mounts the files that the environment names."""
