@@ -64,12 +64,12 @@ def test_a_drill_lets_a_deployment_pass(monkeypatch: pytest.MonkeyPatch, tmp_pat
     clock, done = Clock(), []
     holders = ["deploy 2 by ann@laptop", "deploy 2 by ann@laptop", None]
     monkeypatch.setattr(restore, "time", clock)
-    monkeypatch.setattr(restore.unit, "under_way", lambda: holders.pop(0))
+    monkeypatch.setattr("order_service.unit.under_way", lambda: holders.pop(0))
     monkeypatch.setattr(restore, "prove", lambda *_: done.append(clock.now))
     restore.drill(Settings(tmp_path), None)
     assert done == [2 * restore.EVERY_SECONDS]
 
-    monkeypatch.setattr(restore.unit, "under_way", lambda: "deploy 3 by ann@laptop")
+    monkeypatch.setattr("order_service.unit.under_way", lambda: "deploy 3 by ann@laptop")
     with pytest.raises(BackupError, match="deploy 3 by ann@laptop is still under way"):
         restore.drill(Settings(tmp_path), None)
     assert len(done) == 1
