@@ -377,9 +377,9 @@ class FakeDocker:
                 self.do("list the images")
                 ours = (one for one in self.images if one.startswith(f"{repository}:"))
                 return "".join(f"{name.partition(':')[2]}\n" for name in ours)
-            case ["rm", name] if name in self.images:
+            case ["rm", name] if name in self.images or name in self.pulled.values():
                 self.do(f"remove the image {name}")
-                del self.images[name]
+                self.images.pop(name, None)
                 return ""
         raise Complaint(f"No such image: {given[-1]}")
 

@@ -14,7 +14,7 @@ from order_service.restore import restore
 
 from tests.support.fake_docker import FakeDocker
 
-ALLOWED = "allowed"
+ALLOWED, DRY_RUN = "allowed", "dry run"
 COMPOSE, MYSQL, NGINX = (
     "docker-compose.yml", "deploy/mysql/order-service.cnf", "deploy/nginx/nginx.conf"
 )  # fmt: skip
@@ -61,7 +61,7 @@ class Host:
         """Take a step of a deployment; return what comes of it."""
         if action == "plan":
             self._capsys.readouterr()
-            stack.plan(release, allowed=ALLOWED in options)
+            stack.plan(release, allowed=ALLOWED in options, dry_run=DRY_RUN in options)
             return self._capsys.readouterr().out.splitlines()[-1]
         if action == "place":
             return "CHANGED" if stack.place(release) else "UNCHANGED"
@@ -210,7 +210,15 @@ def test_an_image_that_is_missing_is_pulled_before_anything_stops(host: Host) ->
     host.refused(r"nginx \(another image\)")
     assert host.docker.did == ["pull nginx:1.30@sha256:new"]
     host.deploy("new", ALLOWED)
-    assert host.docker.did[1:] == ["up --force-recreate nginx"]
+    # What nothing runs from any more would fill the disk.
+    assert host.docker.did[1:] == ["up --force-recreate nginx", "remove the image sha256:nginx"]
+
+
+def test_a_dry_run_pulls_nothing(host: Host) -> None:
+    host.write(COMPOSE, "mysql: image mysql:9.7@sha256:new")
+    said = "would pull mysql:9.7@sha256:new, and restart what runs from another image"
+    assert host.run("plan", DRY_RUN) == said
+    assert host.docker.did == []
 
 
 def test_an_image_that_cannot_be_pulled_changes_nothing(host: Host) -> None:

@@ -65,7 +65,7 @@ def deploy(given: argparse.Namespace, told: dict[str, Any]) -> str:
     release = given.release
     changed = set()
     with _settings(told.get("settings"), kept=not given.dry_run):
-        stack.plan(release, allowed=given.allow_interruption)
+        stack.plan(release, allowed=given.allow_interruption, dry_run=given.dry_run)
         if given.dry_run:
             return "UNCHANGED: this was a dry run"
         if stack.place(release):

@@ -25,18 +25,21 @@ def identify(name: str) -> str | None:
     return found.stdout.strip() if found.returncode == 0 else None
 
 
-def fetch(name: str) -> None:
-    """Pull an image, unless it is here.
+def pull(name: str) -> None:
+    """Pull an image.
 
     Raises:
-        CommandError: it cannot be pulled.
+        CommandError: it cannot be had.
     """
-    if identify(name):
-        return
     try:
         run(["docker", "pull", "--quiet", name], seconds=PULL_SECONDS)
     except CommandError as problem:
         raise CommandError(f"the image {name} is not on this host: {problem}") from None
+
+
+def remove(name: str) -> None:
+    """Remove an image; one in use stays, until the next time."""
+    try_run(["docker", "image", "rm", name])
 
 
 def prune(kept: list[str]) -> None:
@@ -46,8 +49,7 @@ def prune(kept: list[str]) -> None:
         used = {identify(f"{repository}:{release}") for release in kept}
         for release in sorted(set(listed) - set(kept)):
             for name in _names(f"{repository}:{release}", used):
-                # An image in use stays, until the next time.
-                try_run(["docker", "image", "rm", name])
+                remove(name)
     for folder in RELEASES.iterdir():
         if folder.is_dir() and folder.name not in kept:
             shutil.rmtree(folder)

@@ -28,8 +28,8 @@ CONFIGURATION = {"mysql": Path("deploy/mysql")}
 START_SECONDS = 400
 
 
-def plan(release: str, *, allowed: bool) -> None:
-    """Say what would be restarted.
+def plan(release: str, *, allowed: bool, dry_run: bool = False) -> None:
+    """Say what would be restarted; pull the images that are missing, unless it is a dry run.
 
     Raises:
         CommandError: something that serves would be, and nobody has allowed that; or MySQL cannot
@@ -38,8 +38,12 @@ def plan(release: str, *, allowed: bool) -> None:
     for name in SERVICES:
         _take_over(name, release)
     described = base(RELEASES / release, release).services()
-    for name in SERVICES:
-        images.fetch(described[name]["image"])
+    missing = [image for name in SERVICES if not images.identify(image := described[name]["image"])]
+    if missing and dry_run:
+        say(f"would pull {', '.join(missing)}, and restart what runs from another image")
+        return
+    for image in missing:
+        images.pull(image)
     found = {
         name: change for name in SERVICES if (change := _change(RELEASES / release, release, name))
     }
@@ -99,15 +103,17 @@ def up(release: str) -> list[str]:
     """Start the services and wait until they are healthy; return which were started."""
     started = []
     for name in SERVICES:
-        running = _container(name) is not None
+        former = _container(name)
         change = _change(STACK, release, name)
-        if change or not running:
+        if change or not former:
             # Whether it is another one has been said here: Compose's versions differ about it.
             base(STACK, release).compose(
                 *("up", "--detach", "--no-deps", "--wait", "--force-recreate", name),
                 seconds=START_SECONDS,
             )
             started.append(name)
+            if former and change and change.image:
+                images.remove(former["Image"])
         else:
             _wait_until_healthy(name)
         changes.remember(name, _described(STACK, release, name))
