@@ -61,7 +61,7 @@ def _enter(given: argparse.Namespace) -> int:
     try:
         by = f"--by={given.by}"
         return unit.enter(what, [by, given.command, *given.arguments], given.wait)
-    except CommandError as problem:
+    except (CommandError, OSError) as problem:
         sys.exit(f"order-service: {problem}")
     except KeyboardInterrupt:
         sys.exit(f"order-service: it goes on: journalctl -fu {unit.NAME}")

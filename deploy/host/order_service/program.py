@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import stat
 import sys
 import zipapp
 from pathlib import Path
 
-from order_service.host import RELEASES, ROOT, STATE, CommandError, say, write_bytes
+from order_service.host import RELEASES, ROOT, CommandError, say, write_bytes
 
 PLACE = ROOT / "order-service"
 MODE = 0o755
 # For people: sudo order-service status.
 LINK = Path("/usr/local/sbin/order-service")
-# Of releases that had several programs, and a lock of their own.
-FORMER = (ROOT / "lib", *(STATE / name for name in ("lock.json", "lock.flock", "rollout.flock")))
 
 
 def main() -> None:
@@ -46,15 +43,9 @@ def install(release: str) -> bool:
     packed = io.BytesIO()
     interpreter = "/usr/bin/python3"
     zipapp.create_archive(folder, packed, interpreter, filter=lambda path: path.suffix == ".py")
-    STATE.mkdir(parents=True, exist_ok=True)
     changed = not PLACE.is_file() or PLACE.read_bytes() != packed.getvalue()
     if changed or stat.S_IMODE(PLACE.stat().st_mode) != MODE:
         write_bytes(PLACE, packed.getvalue(), MODE)
     if not LINK.is_symlink():
         LINK.symlink_to(PLACE)
-    for path in FORMER:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
     return changed

@@ -32,6 +32,7 @@ rm {ROOT}/certificates/ca.crt && chmod 644 {PROGRAM}
 echo '#' | tee --append {PROGRAM} {ROOT}/stack/.env \\
   {ROOT}/certificates/hsts.conf
 chmod 755 {ROOT}/authority && chmod 444 {ROOT}/certificates/tls.key
+mkdir {ROOT}/lib && touch {ROOT}/lib/host.py {ROOT}/state/lock.json
 apt-get --quiet --yes --option DPkg::Lock::Timeout=60 purge zstd
 """
 
@@ -52,4 +53,6 @@ def test_the_next_run_mends_what_was_changed_by_hand(deployment: Deployment) -> 
     deployment.remote.sudo(BY_HAND)
     assert deployment.deploy().recap.changed > 0
     assert state(deployment) == before
+    left = deployment.remote.ssh(f"ls {ROOT} {ROOT}/state").split()
+    assert not {"lib", "lock.json"} & {*left}, "they are of former releases"
     assert deployment.deploy().recap.changed == 0
