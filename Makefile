@@ -14,7 +14,7 @@ SCRIPTS = $(shell git ls-files '*.sh') .ci/run
 .PHONY: help run test extended lint format lock update-images openapi vendor lab bench clean
 
 help: ## Say what each target does.
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
 
 run: $(VENV)/.run ## Serve on http://127.0.0.1:5000, on SQLite unless DATABASE_URL is set.
 	@$(BIN)/flask db upgrade
