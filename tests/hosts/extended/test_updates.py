@@ -39,10 +39,10 @@ def labelled(tag: str, version: str) -> str:
     return f"FROM {tag}\nLABEL version={version}\n"
 
 
-def push(deployment: Deployment, tag: str) -> str:
-    """Push an image of the host's, have the host forget it, and return its digest."""
+def push_newer(deployment: Deployment, tag: str) -> str:
+    """Have the registry know another image by the tag, and the host not; return its digest."""
     name = f"{Registry.name}:{PORT}/library/{tag}"
-    deployment.remote.docker("tag", tag, name)
+    build(deployment, name, labelled(tag, "newer"))
     said = deployment.remote.docker("push", name)
     deployment.remote.docker("image", "rm", name)
     found = re.search(r"digest: (sha256:[0-9a-f]{64})", said)
@@ -109,12 +109,8 @@ def test_images_are_raised_by_their_digests_after_a_backup(broken: Deployment) -
     order = 4_711_001
     body = {"order_id": order, "user_id": 1, "item_ids": [1], "total_amount": 1}
     assert broken.client().post(body).status == 201
-    for tag in ("mysql:9.7", "nginx:1.30"):
-        image = broken.remote.docker("image", "inspect", "--format={{.Id}}", tag).strip()
-        build(broken, tag, labelled(tag, "newer"))
-        digest = push(broken, tag)
-        broken.remote.docker("tag", image, tag)
-        pin(broken, tag, digest)
+    for tag in ("mysql:9.7", "nginx:1.30", "python:3.13-slim-trixie"):
+        pin(broken, tag, push_newer(broken, tag))
     refused = broken.try_deploy(*RELEASE_ONLY)
     assert "would restart mysql (another image) and nginx" in " ".join(refused.output.split())
     assert started(broken) == before
@@ -125,6 +121,11 @@ def test_images_are_raised_by_their_digests_after_a_backup(broken: Deployment) -
         version, name = broken.remote.docker("inspect", form, container).split()
         assert version == "newer"
         assert "@sha256:" in name
+    # The service's own image is built on what python's digest names.
+    release = broken.readiness()["release"]
+    inherited = '--format={{index .Config.Labels "version"}}'
+    inspected = broken.remote.docker("image", "inspect", inherited, f"order-service:{release}")
+    assert inspected.strip() == "newer"
     assert broken.client().get(f"/orders/{order}").status == 200
     listed = broken.remote.sudo(f"{PROGRAM} restore list")
     assert "before-upgrade" in listed.splitlines()[-1]
