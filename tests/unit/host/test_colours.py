@@ -84,3 +84,22 @@ def test_the_place_that_nginx_sends_to_is_read_from_what_it_is_told(on: FakeHost
     upstream.write_text(f"server {on.addresses['green']}0:5000;\n")
     with pytest.raises(CommandError, match="names neither blue nor green"):
         colours.serving()
+
+
+def test_another_compose_or_comment_wants_no_change_but_a_setting_does(
+    on: FakeHost, docker: FakeDocker
+) -> None:
+    Colour("green").start("new")
+    docker.hashes["app"] = "of-another-version"
+    settings = on.root / "stack/.env"
+    settings.write_text(settings.read_text() + "# a comment\n")
+    assert not Colour("green").wants_change("new")
+    settings.write_text(settings.read_text() + "app: another\n")
+    assert Colour("green").wants_change("new")
+
+
+def test_another_image_of_the_same_name_is_a_change(docker: FakeDocker, on: FakeHost) -> None:
+    Colour("green").start("new")
+    assert on.runs["green"] == "new"
+    docker.containers["order-service-green-app-1"].image = "sha256:former"
+    assert Colour("green").wants_change("new")
