@@ -37,6 +37,9 @@ WRONG: dict[str, Any] = {
     "node_exporter_address": "9100",
     "image_digest": "sha256:12",
     "image_registry": "registry.example.com/shop/orders:1.0",
+    "acme_email": "me",
+    "acme_profile": "six days",
+    "acme_server": "http://acme.example.com",
     "container_networks": "192.168.213.0/20",
     "stage": "Staging 1",
     "swap_megabytes": -1,
@@ -64,7 +67,7 @@ PROGRAMS = {
     "cloud-init": "exec sleep 30",
     "docker": "echo 192.168.208.0/24 shop",
     "id": "echo 0",
-    "ip": """echo '[{"dst": "default", "dev": "eth0"}, {"dst": "192.168.220.0/22", "dev": "eth1"}]'""",
+    "ip": """echo '[{"dst": "default"}, {"dst": "192.168.220.0/22", "dev": "eth1"}]'""",
     "ss": """echo 'LISTEN 0 5 0.0.0.0:80 0.0.0.0:* users:(("apache2",pid=7,fd=3))'""",
     "systemd-analyze": "echo never heard of it >&2; exit 1",
 }

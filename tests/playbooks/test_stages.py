@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-from tests.support.cases import ASKED, NO_PORT, NOWHERE, Cases
+from tests.support.cases import NO_PORT, NOWHERE, Cases
 
 HOSTS = f"""order_service:
   hosts:
@@ -53,8 +53,6 @@ def test_a_playbook_says_which_stage_it_is_for_and_has_its_settings(
     told = status(cases, staging)
     assert "staging: orders-staging-1" in told
     assert 'api_username is "with spaces", expected' in told
-    (staging / "group_vars/order_service/vault.yml").unlink()
-    assert ASKED in status(cases, staging)
 
 
 def test_settings_that_would_hold_for_every_stage_are_refused(cases: Cases, staging: Path) -> None:
