@@ -21,6 +21,7 @@ def test_the_drill_notes_its_outcome_and_leaves_no_server(host: BackupHost) -> N
     manifest = host.backup()
     with host.begin("restore", "drill") as drill:
         wait_until(lambda: SCRATCH in _running(), 60, "the scratch server")
+        assert docker("inspect", "--format={{.HostConfig.OomScoreAdj}}", SCRATCH).strip() == "1000"
         host.post(1)
         # Copies of the binary logs do not wait for it.
         host.must("backup", "binlog", seconds=20)

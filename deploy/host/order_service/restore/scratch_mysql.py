@@ -31,6 +31,8 @@ _CONTAINER = (
     "--env=MYSQL_INITDB_SKIP_TZINFO=1",
     "--security-opt=no-new-privileges",
     "--log-opt=max-size=10m",
+    # Where memory runs out, the kernel ends this one first.
+    "--oom-score-adj=1000",
 )
 # Nothing of it has to survive a crash. The binary logs of the original are put in its relay log,
 # and its applier runs them: the way of the server itself, without mysqlbinlog.
