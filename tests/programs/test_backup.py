@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from order_service.backup.backup import open_store
+from order_service.backup.full import take
+from order_service.backup.settings import Settings
 from order_service.backup.store import TIME_FORMAT
 
 from tests.support.backups import BackupHost
@@ -48,6 +52,29 @@ def test_binary_logs_leave_the_host_while_the_upload_of_a_dump_hangs(host: Backu
         assert full.wait(60) == 0
     made = host.state("backup")["id"]
     assert files_in(host.there / made) == {"manifest.json", "orders.sql.zst"}
+
+
+def test_a_binary_log_that_is_begun_between_the_two_snapshots_does_no_harm(
+    host: BackupHost,
+) -> None:
+    """A copy of the binary logs begins one at any moment."""
+    host.post(1)
+    over = threading.Event()
+
+    def begin_logs() -> None:
+        with host.server.connect() as connection, connection.cursor() as cursor:
+            while not over.wait(0.01):
+                cursor.execute("FLUSH LOCAL BINARY LOGS")
+
+    settings = Settings(host.store, container=host.server.name, reserve_megabytes=1)
+    thread = threading.Thread(target=begin_logs)
+    thread.start()
+    try:
+        manifest = take(settings, open_store(settings), "manual")
+    finally:
+        over.set()
+        thread.join()
+    assert manifest["tables"]["orders"]["rows"] == 1
 
 
 def test_a_failed_backup_leaves_nothing_and_says_why(host: BackupHost) -> None:
