@@ -6,7 +6,7 @@ import http.client
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from tests.support.stack import Stack
 SECONDS = 10
 # 401 to whoever says that it is wrong; else the client's address, as nginx tells it.
 SERVER = """
+import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
@@ -27,6 +28,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.headers["X-Forwarded-For"].encode()
         self.send_response(401 if self.headers["Authorization"] == "wrong" else 200)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Server", socket.gethostname())
         self.end_headers()
         self.wfile.write(body)
 
@@ -48,12 +50,18 @@ class Answer:
 class Edge(Stack):
     """A Compose project without MySQL and without the service."""
 
+    servers: Sequence[str] = ()
+
     def start_alone(self) -> None:
         """Start nginx and the small server, with the settings that there are now."""
         self.compose("run", "--rm", "--no-deps", "-T", "certificates")
-        run = ("run", "--detach", "--no-deps", "--use-aliases", "app", "python", "-c", SERVER)
-        self.server = self.compose(*run).strip()
+        self.servers = [self.start_server()]
         self.start_nginx()
+
+    def start_server(self) -> str:
+        """Start one more of the small servers, by the name of the service; return its container."""
+        run = ("run", "--detach", "--no-deps", "--use-aliases", "app", "python", "-c", SERVER)
+        return self.compose(*run).strip()
 
     def start_nginx(self, *options: str, **settings: str) -> None:
         """Start it with these settings more, and wait until it passes requests on."""
@@ -94,8 +102,8 @@ class Edge(Stack):
 
     def close(self) -> None:
         """Remove everything but the image, which is another's."""
-        if hasattr(self, "server"):
-            docker("rm", "--force", self.server)
+        if self.servers:
+            docker("rm", "--force", *self.servers)
         self.try_compose("down", "--volumes", "--timeout", "0")
 
 

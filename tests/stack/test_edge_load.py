@@ -1,10 +1,12 @@
-"""What idle clients cost nginx, while it reloads as well."""
+"""Many clients of nginx: what idle ones cost it, and whether a container that goes fails any."""
 
 from __future__ import annotations
 
 import asyncio
 import resource
 import ssl
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -22,6 +24,11 @@ pytestmark = pytest.mark.extended
 IDLE = 5000
 AT_ONCE = 20
 WORKERS = 16
+ASKING = 10
+# Of two or three one failed a request, before nginx sent it again.
+GOING = 8
+# nginx asks each two seconds, and waits for one second at most.
+FORGOTTEN_SECONDS = 4
 PEAK = "cat /sys/fs/cgroup/memory.peak || cat /sys/fs/cgroup/memory/memory.max_usage_in_bytes"
 
 
@@ -59,7 +66,7 @@ def idle_clients(address: str) -> Iterator[None]:
         thread.join(60)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def edge(shared_stack: Stack) -> Iterator[Edge]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -93,3 +100,40 @@ def test_idle_clients_and_a_reload_fit_into_its_memory(edge: Edge) -> None:
     assert "exited on signal" not in edge.logs("nginx")
     peak = int(edge.shell("nginx", PEAK).stdout)
     assert peak < described["HostConfig"]["Memory"] * 0.9
+
+
+@contextmanager
+def asking(edge: Edge) -> Iterator[Counter[int]]:
+    """Have some clients ask on and on; count what they get."""
+    statuses: Counter[int] = Counter()
+    stopping = Event()
+
+    def ask_on() -> None:
+        while not stopping.is_set():
+            statuses[edge.ask("/").status] += 1
+
+    threads = [Thread(target=ask_on) for _ in range(ASKING)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield statuses
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(60)
+
+
+def test_no_client_notices_that_a_container_goes(edge: Edge) -> None:
+    """Its address is gone at once; nginx hears of that when it asks for the addresses again."""
+    for _ in range(GOING):
+        assert set(statuses_while_one_goes(edge)) == {200}
+
+
+def statuses_while_one_goes(edge: Edge) -> Counter[int]:
+    other = edge.start_server()
+    name = other[:12]
+    wait_until(lambda: edge.ask("/").headers["X-Server"] == name, 30, "its answer", every=0.05)
+    with asking(edge) as statuses:
+        docker("rm", "--force", other)
+        time.sleep(FORGOTTEN_SECONDS)  # in which all of it happens
+    return statuses
