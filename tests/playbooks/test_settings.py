@@ -80,6 +80,14 @@ def test_a_default_of_the_manual_is_the_one_in_use() -> None:
             assert used[name] in (default, str(default)), name
 
 
+def test_no_container_is_limited_to_some_processors_unless_that_is_set() -> None:
+    """Docker refuses more than the host has, so any number would leave out some hosts."""
+    services = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
+    limits = [one["cpus"] for one in services.values() if "cpus" in one]
+    assert len(limits) == 3
+    assert all(limit.endswith("_CPUS:-0}") for limit in limits)
+
+
 def test_each_setting_is_used_by_a_role() -> None:
     """By one of those that change something, or with a default of its own."""
     used = {
