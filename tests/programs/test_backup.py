@@ -109,6 +109,19 @@ def test_a_backup_ends_with_the_retention(host: BackupHost) -> None:
     assert any(old[2] in stamp for stamp in stamps)
 
 
+def test_a_deployment_makes_the_first_backup_alone(host: BackupHost) -> None:
+    host.configure(reserve_megabytes=10**9)
+    assert "MiB free" in host.refused("backup", "first")
+    # That its copy fails is no reason to stop one.
+    nowhere = str(host.folder / "no" / "such" / "folder")
+    host.configure(offsite="rsync", destination=nowhere)
+    for end in ("CHANGED", "UNCHANGED"):
+        done = host.run("backup", "first")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, end)
+        assert "WARNING: the last backup failed: rsync " in done.stderr
+    assert len(list(host.store.glob("20*"))) == 1
+
+
 def test_without_its_settings_nothing_is_begun(host: BackupHost) -> None:
     host.settings.unlink()
     for program, arguments in (("backup", ["full"]), ("restore", ["scratch"])):

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+import urllib3
 from moto.server import ThreadedMotoServer
 from order_service.backup import offsite as backup_offsite
 from order_service.backup.settings import Settings
@@ -45,6 +46,8 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     server.start()
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
+    # The store outlives its server.
+    urllib3.request("POST", f"{endpoint}/moto-api/reset")
     store = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint, **KEYS)
     store.create_bucket(Bucket="shop")
     store.put_bucket_versioning(Bucket="shop", VersioningConfiguration={"Status": "Enabled"})

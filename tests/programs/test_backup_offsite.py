@@ -34,13 +34,18 @@ def test_what_is_new_arrives_and_what_had_its_time_goes(tmp_path: Path) -> None:
         offsite.assert_only_what_had_its_time_is_gone()
 
 
-def test_a_destination_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+def test_a_destination_that_cannot_be_reached_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_offsite, "KEY", tmp_path / "backup_key")
     offsite = Offsite(tmp_path)
     nowhere = str(tmp_path / "no" / "such" / "folder")
     settings = Settings(offsite.here, offsite="rsync", destination=nowhere)
     for go in (backup_offsite.send_backups, backup_offsite.send_binlogs, backup_offsite.reach):
         with pytest.raises(CommandError, match=r"(?s)rsync .*No such file or directory"):
             go(settings)
+    # What the destination has to know is there by then.
+    assert (tmp_path / "backup_key.pub").read_text().startswith("ssh-ed25519 ")
 
 
 def test_a_restore_fetches_what_it_needs_and_asks_for_room_first(

@@ -19,7 +19,7 @@ from order_service.backup.binlogs import copy_closed
 from order_service.backup.full import take
 from order_service.backup.locks import Busy, locked
 from order_service.backup.mysql_session import Server
-from order_service.backup.retention import expired_backups, expired_copies
+from order_service.backup.retention import expired
 from order_service.backup.settings import BackupError, Settings, load, warn
 from order_service.backup.store import (
     AFTER_RESTORE,
@@ -54,10 +54,32 @@ def command(arguments: list[str]) -> None:
             full(settings, kind)
         case ["binlog"]:
             binlog(settings)
+        case ["first"]:
+            first(settings)
         case ["reach"]:
             offsite.reach(settings)
         case _:
-            sys.exit(f"usage: order-service backup full [{'|'.join(KINDS)}] | binlog | reach")
+            kinds = "|".join(KINDS)
+            sys.exit(f"usage: order-service backup full [{kinds}] | binlog | first | reach")
+
+
+def first(settings: Settings) -> None:
+    """Make a full backup if there is none, and say how the last one ended.
+
+    Raises:
+        BackupError, CommandError: there is none, and none can be made.
+    """
+    store = open_store(settings)
+    if made := "id" not in store.last("backup"):
+        try:
+            full(settings, "manual")
+        except (BackupError, CommandError):
+            # Where only the copy off the host failed, that is said below.
+            if "id" not in store.last("backup"):
+                raise
+    if (last := store.last("backup"))["outcome"] != "ok":
+        warn(f"the last backup failed: {last['error']}")
+    say("CHANGED" if made else "UNCHANGED")
 
 
 def full(settings: Settings, kind: str) -> None:
@@ -128,12 +150,10 @@ def open_store(settings: Settings) -> Store:
 
 def apply_retention(settings: Settings, store: Store) -> None:
     """Remove the backups that have had their time, and the binary logs of before the oldest."""
-    servers = store.servers()
-    doomed = expired_backups(servers, datetime.now(UTC), settings.keep_days, settings.keep_at_least)
-    for backup in doomed:
+    backups, copies = expired(store, settings, datetime.now(UTC))
+    for backup in backups:
         store.remove_backup(backup)
-        del servers[backup]
-    for copy in expired_copies(store.copies(), servers):
+    for copy in copies:
         store.remove_copy(copy)
 
 

@@ -189,7 +189,7 @@ def _begin(session: Session, result: Future[Packed], watch: _Watch, let_go: Any)
             LOCK_SECONDS,
             "mysqldump got no snapshot",
         )
-        # A copy of the binary logs may begin a new one at any moment, so the position tells nothing.
+        # Not the position: a copy of the binary logs begins a new one at any moment.
         if session.query("SHOW BINARY LOG STATUS")[0][4] != status[4]:
             raise BackupError("orders were stored between the two snapshots; try again")
     finally:

@@ -9,15 +9,16 @@ adds (`offsite_retention`).
 from __future__ import annotations
 
 import re
+import socket
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from order_service.backup.locks import locked
-from order_service.backup.retention import expired_backups, expired_copies
+from order_service.backup.retention import expired
 from order_service.backup.settings import BackupError, Settings
-from order_service.backup.store import LAST_BINLOG, MANIFEST, TIME, Store, parse_copy, sidecar
+from order_service.backup.store import LAST_BINLOG, MANIFEST, TIME, Store, sidecar
 from order_service.host import SETTINGS, CommandError, run
 
 # Of a store that is slow; that nothing moves for five minutes is noticed by both programs.
@@ -26,6 +27,7 @@ KEY = SETTINGS / "backup_key"
 KNOWN_HOSTS = SETTINGS / "backup_known_hosts"
 RCLONE_CONFIG = SETTINGS / "rclone.conf"
 _REMOTE = "offsite"
+_MANIFEST = re.compile(f"({TIME})/{MANIFEST}")
 
 
 def send_backups(settings: Settings) -> str:
@@ -43,7 +45,7 @@ def send_backups(settings: Settings) -> str:
         _copy(settings, [path for path in files if path not in manifests])
         _copy(settings, manifests)
         if settings.offsite_retention == "here":
-            _remove(settings, _expired(settings, datetime.now(UTC)))
+            _remove(settings, _expired(settings))
     return settings.destination
 
 
@@ -57,13 +59,15 @@ def send_binlogs(settings: Settings) -> str:
 
 
 def reach(settings: Settings) -> None:
-    """Go to the destination with nothing.
+    """Go to the destination of rsync with nothing, and with a key that is made if need be.
 
     Raises:
-        BackupError, CommandError: it refused, or was not reached.
+        CommandError: it refused, or was not reached; the text says what it has to know.
     """
-    if settings.offsite != "none":
-        _copy(settings, _files(settings.directory, LAST_BINLOG))
+    if not KEY.exists():
+        comment = f"order-service-backup@{socket.gethostname()}"
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(KEY)])
+    _copy(settings, [])
 
 
 def index(settings: Settings, folder: Path) -> dict[str, int]:
@@ -98,45 +102,14 @@ def fetch(settings: Settings, folder: Path, paths: Sequence[str]) -> None:
     _copy(settings, paths, to=folder)
 
 
-def expired_names(
-    names: Iterable[str], servers: Mapping[str, str], settings: Settings, now: datetime
-) -> list[str]:
-    """Return which of the paths in a store have had their time; folders end with a slash.
-
-    Args:
-        names: all paths.
-        servers: the server of each full backup whose manifest can be read.
-    """
-    doomed = expired_backups(servers, now, settings.keep_days, settings.keep_at_least)
-    copies = []
-    for listed in names:
-        folder, _, rest = listed.partition("/")
-        uuid, _, name = rest.partition("/")
-        if folder == "binlogs" and (copy := parse_copy(uuid, name)):
-            copies.append(copy)
-    kept = {backup: server for backup, server in servers.items() if backup not in doomed}
-    expired = [f"{backup}/" for backup in doomed]
-    for copy in expired_copies(copies, kept):
-        path = Path("binlogs") / copy.server_uuid / copy.name
-        expired += [str(path), str(sidecar(path))]
-    return expired
-
-
-_MANIFEST = re.compile(f"({TIME})/{MANIFEST}")
-
-
-def _expired(settings: Settings, now: datetime) -> list[str]:
-    names = _sizes(settings)
-    manifests = list(filter(_MANIFEST.fullmatch, names))
-    backups = [path.partition("/")[0] for path in manifests]
-    # Manifests are fetched only where they matter: what stays if all were one server's stays.
-    if not expired_backups(
-        dict.fromkeys(backups, ""), now, settings.keep_days, settings.keep_at_least
-    ):
-        return []
+def _expired(settings: Settings) -> list[str]:
+    """Return what has had its time there; folders end with a slash."""
     with tempfile.TemporaryDirectory(prefix="off-the-host-") as folder:
-        fetch(settings, Path(folder), manifests)
-        return expired_names(names, Store(Path(folder)).servers(), settings, now)
+        index(settings, Path(folder))
+        store = Store(Path(folder))
+        backups, copies = expired(store, settings, datetime.now(UTC))
+        files = [path for copy in map(store.copy_path, copies) for path in (copy, sidecar(copy))]
+        return [f"{one}/" for one in backups] + [str(one.relative_to(folder)) for one in files]
 
 
 def _files(folder: Path, *patterns: str) -> list[str]:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from order_service.backup.store import Copy, parse_time
+from order_service.backup.settings import Settings
+from order_service.backup.store import Copy, Store, parse_time
+
+
+def expired(store: Store, settings: Settings, now: datetime) -> tuple[list[str], list[Copy]]:
+    """Return the full backups and the copied binary logs of a store that have had their time."""
+    servers = store.servers()
+    backups = expired_backups(servers, now, settings.keep_days, settings.keep_at_least)
+    kept = {backup: server for backup, server in servers.items() if backup not in backups}
+    return backups, expired_copies(store.copies(), kept)
 
 
 def expired_backups(
