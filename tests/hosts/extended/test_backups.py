@@ -6,6 +6,7 @@ One story, in its order: each test goes on from where the one before has left th
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,6 +116,28 @@ def test_a_dropped_table_comes_back_as_it_was_at_the_named_second(story: Story) 
     wait_until(
         lambda: story.deployment.query(accepted).stdout.strip() == "0", 60, "the last completion"
     )
+
+
+def test_a_restore_to_live_turns_clients_away_for_the_last_dump_alone(story: Story) -> None:
+    """It restores, loads and compares while the service serves, and says how long that did not."""
+    with Traffic(story.deployment.client()) as traffic:
+        traffic.flows()
+        output = story.restore_live()
+        wait_until(lambda: story.post(7_250_000) in (201, 409), 30, "orders to be accepted again")
+    told = re.search(r"stopped_seconds: ([\d.]+)", output)
+    assert told
+    # What was accepted after the backup is gone with what was replaced.
+    away = [
+        problem for problem in traffic.problems if " GET " not in problem or "404" not in problem
+    ]
+    assert away
+    assert all(re.search(r": 503 b'\{.*error", problem) for problem in away), away
+    first, last = (
+        datetime.strptime(one.split()[0], "%H:%M:%S").replace(tzinfo=UTC)
+        for one in (away[0], away[-1])
+    )
+    assert (last - first).total_seconds() <= float(told[1]) + 2
+    assert traffic.answers["POST 201"] > 30
 
 
 def test_a_damaged_backup_is_refused_before_anything_is_touched(story: Story) -> None:
