@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from order_service.alerts import alert
 from order_service.release import answers, bake, nginx, rollout
 
+from tests.support.alerted_host import AlertClock, Alerts
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost, Program, relocate
+from tests.support.hook_receiver import open_receiver
 from tests.support.host_facts import Facts
 
 
@@ -70,6 +73,17 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
     for one, handler in signals.items():
         signal.signal(one, handler)
     os.umask(mask)
+
+
+@pytest.fixture
+def alerts(facts: Facts, program: Program, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alerts]:
+    """The same, and a receiver that is told what is wrong with it."""
+    clock = AlertClock()
+    monkeypatch.setattr(alert, "time", clock)
+    with open_receiver() as receiver:
+        made = Alerts(facts, receiver, program, clock)
+        made.configure()
+        yield made
 
 
 @pytest.fixture
