@@ -124,9 +124,7 @@ def test_one_is_revoked_when_its_entry_says_so(host: ClientsHost) -> None:
     assert not (host.secrets / "client_till").exists()
     assert host.deploy(SHOP, *gone) == ""
     # Its name is not given again.
-    with pytest.raises(
-        CommandError, match="revoked clients do not come back: till; in api"
-    ):
+    with pytest.raises(CommandError, match="revoked clients do not come back: till; in api"):
         host.deploy(SHOP, TILL)
 
 
