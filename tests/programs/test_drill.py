@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+
 import pytest
 
 from tests.support.backups import BackupHost
@@ -29,6 +32,21 @@ def test_the_drill_notes_its_outcome_and_leaves_no_server(host: BackupHost) -> N
         assert drill.wait(180) == 0
     assert host.state("drill") | {"outcome": "ok", "id": manifest["id"]} == host.state("drill")
     assert SCRATCH not in _running()
+
+
+def test_a_restore_whose_connection_ends_leaves_nothing_behind(host: BackupHost) -> None:
+    host.backup()
+    handed = host.folder / "handed"
+    shutil.copytree(host.store, handed)
+    with host.begin("restore", "scratch", "--store", str(handed), "--discard") as restore:
+        wait_until(lambda: SCRATCH in _running(), 60, "the scratch server")
+        restore.send_signal(signal.SIGHUP)
+        assert restore.wait(60) == 1
+        assert restore.stderr
+        assert restore.stderr.read().endswith("restore: interrupted by SIGHUP\n")
+    assert SCRATCH not in _running()
+    assert not handed.exists()
+    assert list(host.store.glob(".partial*")) == []
 
 
 def test_a_damaged_backup_is_refused_before_anything_is_touched(host: BackupHost) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from order_service.backup.store import (
 )
 from order_service.host import CommandError, now, say
 
+INTERRUPTS = (signal.SIGTERM, signal.SIGHUP)
 # MySQL may be restarting when a timer fires.
 RESTART_SECONDS = 30
 KINDS = ("scheduled", "manual", BEFORE_MIGRATION, BEFORE_UPGRADE)
@@ -176,7 +178,18 @@ def remembered(store: Store, what: str) -> Iterator[dict[str, Any]]:
 
 
 def run_main(program: str, work: Callable[[list[str]], None]) -> None:
-    """Run a program, and end it with one line when it cannot do its work."""
+    """Run a program, and end it with one line when it cannot do its work.
+
+    So it does when systemd, or the end of a connection, interrupts it: it leaves nothing behind.
+    """
+
+    def interrupted(number: int, _: object) -> None:
+        for one in INTERRUPTS:
+            signal.signal(one, signal.SIG_IGN)
+        sys.exit(f"{program}: interrupted by {signal.Signals(number).name}")
+
+    for one in INTERRUPTS:
+        signal.signal(one, interrupted)
     try:
         work(sys.argv[1:])
     except (BackupError, CommandError, OSError) as problem:
