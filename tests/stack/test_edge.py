@@ -59,6 +59,13 @@ def test_whoever_is_no_proxy_speaks_for_itself(edge: Edge) -> None:
     assert edge.ask_from_within("/", *forwarded).stdout == "127.0.0.10"
 
 
+def test_a_client_cannot_fill_the_log_with_long_lines(edge: Edge) -> None:
+    path = f"/{'x' * 2000}"
+    answer = edge.ask(path, {"User-Agent": "y" * 2000})
+    [line] = edge.accesses("request_id", answer.headers["X-Request-ID"])
+    assert (line["path"], line["user_agent"]) == (f"{path[:512]}...", f"{'y' * 256}...")
+
+
 def test_maintenance_is_answered_until_it_ends(edge: Edge) -> None:
     file = edge.checkout / "deploy" / "nginx" / "upstream" / "maintenance.json"
     file.write_text("{}")
