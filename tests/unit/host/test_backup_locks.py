@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from order_service import unit
 from order_service.backup import backup
 from order_service.backup.locks import Busy, locked
 from order_service.backup.settings import BackupError, Settings
+from order_service.host import CommandError
 from order_service.restore import restore
 
 from tests.support.fake_host import Clock
@@ -64,12 +67,37 @@ def test_a_drill_lets_a_deployment_pass(monkeypatch: pytest.MonkeyPatch, tmp_pat
     clock, done = Clock(), []
     holders = ["deploy 2 by ann@laptop", "deploy 2 by ann@laptop", None]
     monkeypatch.setattr(restore, "time", clock)
-    monkeypatch.setattr("order_service.unit.under_way", lambda: holders.pop(0))
-    monkeypatch.setattr(restore, "prove", lambda *_: done.append(clock.now))
-    restore.drill(Settings(tmp_path), None)
+    monkeypatch.setattr(unit, "under_way", lambda: holders.pop(0))
+    monkeypatch.setattr(restore, "_prove", lambda *_: done.append(clock.now))
+    settings = Settings(tmp_path)
+    restore.drill(settings, None)
     assert done == [2 * restore.EVERY_SECONDS]
 
-    monkeypatch.setattr("order_service.unit.under_way", lambda: "deploy 3 by ann@laptop")
+    monkeypatch.setattr(unit, "under_way", lambda: "deploy 3 by ann@laptop")
     with pytest.raises(BackupError, match="deploy 3 by ann@laptop is still under way"):
-        restore.drill(Settings(tmp_path), None)
+        restore.drill(settings, None)
     assert len(done) == 1
+    assert backup.open_store(settings).last("drill")["outcome"] == "failed"
+
+
+def test_a_drill_gives_way_to_a_deployment_and_begins_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deployed, gone, tries = threading.Event(), threading.Event(), []
+
+    def prove(*_: object) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            deployed.set()
+            assert gone.wait(10)
+            deployed.clear()
+            raise CommandError("No such container: order-service-scratch")
+
+    monkeypatch.setattr(restore, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(unit, "under_way", lambda: "deploy" if deployed.is_set() else None)
+    monkeypatch.setattr(restore, "remove", gone.set)
+    monkeypatch.setattr(restore, "_prove", prove)
+    settings = Settings(tmp_path)
+    restore.drill(settings, None)
+    assert len(tries) == 2
+    assert backup.open_store(settings).last("drill")["outcome"] == "ok"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from order_service.backup.store import Manifest, Store, check_space
 from order_service.host import CommandError, say
 from order_service.restore.live import estimate, replace_live
 from order_service.restore.plan import LATEST, Plan, check, choose
-from order_service.restore.scratch_mysql import Scratch, docker_folder, scratch
+from order_service.restore.scratch_mysql import Scratch, docker_folder, remove, scratch
 from order_service.restore.source import (
     OFFSITE,
     Source,
@@ -33,8 +34,8 @@ from order_service.restore.source import (
     workspace,
 )
 
-# Longer than any deployment; the drill's unit has three hours.
-DEPLOYMENT_SECONDS = 3600
+# After which no drill is begun any more; its unit has three hours.
+DRILL_SECONDS = 3600
 EVERY_SECONDS = 5
 
 
@@ -108,20 +109,33 @@ def into_scratch(settings: Settings, source: Source, plan: Plan, server: Scratch
 
 
 def drill(settings: Settings, key: Path | None) -> None:
-    """Try the backups as `prove` does; a deployment goes first."""
-    _let_deployments_pass()
-    prove(settings, key)
+    """Restore on trial as `prove` does, and note the outcome.
+
+    Both need memory, so a deployment goes first; one that begins meanwhile breaks it off.
+    """
+    store, deadline = open_store(settings), time.monotonic() + DRILL_SECONDS
+    with remembered(store, "drill") as state:
+        _let_deployments_pass(deadline)
+        while not _undisturbed(settings, key, state):
+            _let_deployments_pass(deadline)
+    say(json.dumps(store.last("drill"), indent=2))
 
 
-def prove(settings: Settings, key: Path | None = None) -> None:
-    """Restore the newest backup and all binary logs into a scratch server, and note the outcome.
+def prove(settings: Settings) -> None:
+    """Restore the newest backup and all binary logs into a scratch server, and note the outcome."""
+    with remembered(open_store(settings), "drill") as state:
+        _prove(settings, None, state)
+
+
+def _prove(settings: Settings, key: Path | None, state: dict[str, Any]) -> None:
+    """Do it, and add the figures to the state.
 
     The private key of encrypted backups is not on this host, unless it is handed over for a drill.
     So their files are compared with what was written, and what is restored is a dump of this moment
     that is not kept.
     """
     store = open_store(settings)
-    with remembered(store, "drill") as state, workspace(settings) as folder:
+    with workspace(settings) as folder:
         plan = choose(store, None, None)
         plan = choose(store, plan.manifest["id"], LATEST)
         check(store, plan)
@@ -133,8 +147,32 @@ def prove(settings: Settings, key: Path | None = None) -> None:
             plan = Plan(_fresh_dump(settings, folder))
         with scratch(settings) as server:
             report = into_scratch(settings, reads, plan, server)
-        state["rows"] = sum(table["rows"] for table in report["tables"].values())
-    say(json.dumps(store.last("drill"), indent=2))
+    state["rows"] = sum(table["rows"] for table in report["tables"].values())
+
+
+def _undisturbed(settings: Settings, key: Path | None, state: dict[str, Any]) -> bool:
+    """Prove it, and return whether no deployment began meanwhile, which ends the scratch server."""
+    over, gave_way = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(EVERY_SECONDS):
+            if unit.NAME and unit.under_way():
+                gave_way.set()
+                remove()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        _prove(settings, key, state)
+    except (BackupError, CommandError):
+        if not gave_way.is_set():
+            raise
+        return False
+    finally:
+        over.set()
+        watcher.join()
+    return True
 
 
 def _fresh_dump(settings: Settings, folder: Path) -> Manifest:
@@ -142,13 +180,12 @@ def _fresh_dump(settings: Settings, folder: Path) -> Manifest:
         return take(replace(settings, public_key=""), Store(folder), "manual")
 
 
-def _let_deployments_pass() -> None:
-    """Wait until nothing is deployed: both need memory.
+def _let_deployments_pass(deadline: float) -> None:
+    """Wait until nothing is deployed.
 
     Raises:
         BackupError: a deployment took all the time.
     """
-    deadline = time.monotonic() + DEPLOYMENT_SECONDS
     while what := unit.NAME and unit.under_way():
         if time.monotonic() > deadline:
             raise BackupError(f"{what} is still under way; the drill has waited for it in vain")
