@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from order_service.certificates import acme
+
+from tests.support.fake_host import Program
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -42,6 +46,29 @@ def test_who_asks_all_the_time_stays_below_the_authoritys_limit() -> None:
 def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("EMAIL", "SERVER", "PROFILE"):
         monkeypatch.delenv(f"ACME_{name}", raising=False)
+
+
+def test_a_look_ends_with_what_came_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program
+) -> None:
+    monkeypatch.setenv("TLS_NAMES", "orders.example.com")
+    monkeypatch.setattr(acme, "CURRENT", tmp_path / "current")
+    monkeypatch.setattr(acme, "FAILURES", tmp_path / "failures.json")
+    done = subprocess.CompletedProcess([], 1, "", "the authority is away")
+    monkeypatch.setattr("order_service.certificates.acme.subprocess.run", lambda *_, **__: done)
+
+    def look(*options: str) -> object:
+        with pytest.raises(SystemExit) as ended:
+            program(acme.main, "--once", *options)
+        return ended.value.code
+
+    assert look() == "FAILED: certbot: the authority is away"
+    assert str(look()).startswith("FAILED: certbot: the authority is away (the next try is at ")
+    done.returncode = 0
+    assert look("--now") == 0
+    assert (tmp_path / "current").readlink().parent == Path("live")
+    # All is forgotten with that.
+    assert look() == 0
 
 
 @pytest.mark.usefixtures("_settings")

@@ -55,7 +55,7 @@ def main() -> None:
         except CertificateError as refusal:
             problem = str(refusal)
         if given.once:
-            sys.exit(problem and f"FAILED: {problem}")
+            sys.exit(f"FAILED: {problem}" if problem else 0)
         _hand_over(problem)
         asked = False
         time.sleep(LOOK_SECONDS)
