@@ -124,6 +124,8 @@ class FakeDocker:
         # by the middle of their names.
         self.healths: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
+        # The options that each network was made with.
+        self.networks: dict[str, list[str]] = {"order-service_web": []}
         self.secrets = {"auth_password": "the password"}
         self.did: list[str] = []
         # What is done, and what comes of it: Docker's complaint, or another trouble.
@@ -165,6 +167,7 @@ class FakeDocker:
             "image": self._image,
             "inspect": self._inspect,
             "logs": self._logs,
+            "network": self._network,
             "port": lambda _: f"127.0.0.1:{self.https_port}\n",
             "ps": self._ps,
             "pull": self._pull,
@@ -184,6 +187,14 @@ class FakeDocker:
         except Complaint as complaint:
             return subprocess.CompletedProcess(command, 1, "", str(complaint))
         return subprocess.CompletedProcess(command, 0, printed, "")
+
+    def _network(self, given: list[str]) -> str:
+        what, *options, name = given
+        if what == "inspect" and name not in self.networks:
+            raise Complaint(f"network {name} not found")
+        if what == "create":
+            self.networks[name] = options
+        return ""
 
     def follow(self, command: Sequence[str], **_: object) -> Following:
         """Do what `subprocess.Popen` does with `docker logs --follow --since MOMENT`."""

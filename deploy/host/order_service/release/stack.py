@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from order_service.host import RELEASES, STACK, CommandError, run, say, try_run
-from order_service.release import changes, images, mysql_upgrade
+from order_service.release import changes, images, mysql_upgrade, network
 from order_service.release.changes import Change
 from order_service.release.project import BASE_FILES, Project, base
 
@@ -101,6 +101,7 @@ def place(release: str) -> bool:
 
 def up(release: str) -> list[str]:
     """Start the services and wait until they are healthy; return which were started."""
+    network.make()
     started = []
     for name in SERVICES:
         former = _container(name)
