@@ -119,6 +119,26 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str) -> None:
         choose(Store(tmp_path), None, None)
 
 
+def test_backups_of_before_they_had_secrets_are_restored(tmp_path: Path) -> None:
+    add_backup(tmp_path, "2026-11-20T000000Z")
+    path = tmp_path / "2026-11-20T000000Z" / "manifest.json"
+    assert "secrets" not in json.loads(path.read_text())
+    store = Store(tmp_path)
+    assert store.secrets(choose(store, None, None).manifest) is None
+
+
+def test_a_manifest_that_names_a_file_elsewhere_is_refused(tmp_path: Path) -> None:
+    """Who has the copies off the host may have changed them."""
+    for part in ("dump", "secrets"):
+        add_backup(tmp_path / part, "2026-11-20T000000Z")
+        path = tmp_path / part / "2026-11-20T000000Z" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        (manifest if part == "dump" else manifest.setdefault("secrets", {}))["file"] = "../x.zst"
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(BackupError, match=r"is damaged: \.\./x\.zst is no file's name"):
+            choose(Store(tmp_path / part), "2026-11-20T000000Z", None)
+
+
 @pytest.mark.parametrize("encrypted", ["dump", "binary log", "nothing"])
 def test_the_private_key_is_asked_for_before_anything_is_touched(
     tmp_path: Path, encrypted: str

@@ -28,6 +28,7 @@ KNOWN_HOSTS = SETTINGS / "backup_known_hosts"
 RCLONE_CONFIG = SETTINGS / "rclone.conf"
 _REMOTE = "offsite"
 _MANIFEST = re.compile(f"({TIME})/{MANIFEST}")
+_COPY = re.compile(r"binlogs/[\w-]+/\w[\w.-]*")
 
 
 def send_backups(settings: Settings) -> str:
@@ -87,7 +88,7 @@ def index(settings: Settings, folder: Path) -> dict[str, int]:
     planned_by = [path for path in sizes if _MANIFEST.fullmatch(path) or path == LAST_BINLOG]
     fetch(settings, folder, planned_by)
     for path in sizes:
-        if path.startswith("binlogs/"):
+        if _COPY.fullmatch(path):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).touch()
     return sizes

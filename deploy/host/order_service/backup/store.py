@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from order_service.backup.locks import locked
 from order_service.backup.settings import BackupError, warn
@@ -50,7 +50,11 @@ class PackedFile(TypedDict):
     sha256: str
 
 
-class Manifest(PackedFile):
+class _Kept(TypedDict, total=False):
+    secrets: PackedFile | None  # None: not encrypted, so they are not kept; older ones lack it
+
+
+class Manifest(PackedFile, _Kept):
     """What a full backup is. Times are RFC 3339, UTC."""
 
     format: int  # 1
@@ -66,7 +70,6 @@ class Manifest(PackedFile):
     tables: dict[str, Digest]  # of the dump, whose file this is
     sql_bytes: int  # of the dump before it was compressed
     encrypted_to: str | None  # the public key
-    secrets: NotRequired[PackedFile | None]  # None: not encrypted, so they are not kept
     seconds: float
     writers_held_milliseconds: int  # for how long the snapshot kept writers waiting
 
@@ -164,6 +167,10 @@ class Store:
         keys = found.keys() if isinstance(found, dict) else set()
         if missing := sorted(Manifest.__required_keys__ - keys):
             raise BackupError(f"{path} is damaged: {', '.join(missing)} is missing")
+        for packed in (found, found.get("secrets") or found):
+            # Who has the copies may have changed them: nothing is fetched to another place.
+            if packed["file"] != Path(packed["file"]).name:
+                raise BackupError(f"{path} is damaged: {packed['file']} is no file's name")
         return cast("Manifest", found)
 
     def manifests(self) -> dict[str, Manifest]:
