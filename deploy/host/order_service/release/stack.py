@@ -87,6 +87,8 @@ def place(release: str) -> bool:
     """
     if change := _change(RELEASES / release, release, "mysql"):
         mysql_upgrade.prepare(change)
+    # Before any container is run: Compose 2.26 wants it for those, too, that are not in it.
+    network.make()
     changed = False
     for file in BASE_FILES:
         changed |= _copy(RELEASES / release / file, STACK / file)
@@ -101,7 +103,6 @@ def place(release: str) -> bool:
 
 def up(release: str) -> list[str]:
     """Start the services and wait until they are healthy; return which were started."""
-    network.make()
     started = []
     for name in SERVICES:
         former = _container(name)
