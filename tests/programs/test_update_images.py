@@ -61,7 +61,9 @@ def push(registry: str) -> Iterator[Push]:
         return found[1]
 
     yield pushed
-    docker("image", "rm", "--force", tag)
+    # By their ids: a push gives an image a second name.
+    ids = docker("image", "ls", "--quiet", "--no-trunc", tag.partition(":1.30")[0]).split()
+    docker("image", "rm", "--force", *set(ids))
 
 
 @pytest.fixture
