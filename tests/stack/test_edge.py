@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -17,13 +19,25 @@ MOST_WRONG = 3
 WRONG = {"Authorization": "wrong"}
 # Docker's own networks: whoever asks from this machine comes by their gateways.
 GATEWAYS = "172.16.0.0/12, 192.168.0.0/16"
+HAS_IPV6 = Path("/proc/net/if_inet6").exists()
+ASK_BY_IPV6 = """
+import ssl, urllib.request
+context = ssl._create_unverified_context()
+print(urllib.request.urlopen("https://[{}]:8443/", context=context).read().decode())
+"""
 PROXY = b"PROXY TCP4 198.51.100.7 192.0.2.1 40000 443\r\n"
 
 
 @pytest.fixture(scope="module")
 def edge(shared_stack: Stack) -> Iterator[Edge]:
-    limit = str(MOST_WRONG)
-    with running_edge(shared_stack, TRUSTED_PROXIES=GATEWAYS, LIMIT_FAILED_LOGINS=limit) as edge:
+    settings = {
+        "TRUSTED_PROXIES": GATEWAYS,
+        "LIMIT_FAILED_LOGINS": str(MOST_WRONG),
+        "IPV6": "true" if HAS_IPV6 else "false",
+        # A network of its own.
+        "WEB_SUBNET_IPV6": f"fd{secrets.token_hex(1)}:{secrets.token_hex(2)}:1:2::/64",
+    }
+    with running_edge(shared_stack, **settings) as edge:
         yield edge
 
 
@@ -47,6 +61,16 @@ def test_the_addresses_of_an_ipv6_network_are_one_client(edge: Edge) -> None:
     assert guesses(edge, *network) == [401] * MOST_WRONG + [429]
     assert guesses(edge, "2001:db8::1", "2001:db8::ffff") == [401] * MOST_WRONG + [429]
     assert edge.ask("/", {"X-Forwarded-For": "2001:db8:0:8::1"}).status == 200
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+def test_nginx_is_reached_by_ipv6_and_sees_who_asks(edge: Edge) -> None:
+    network = f"{edge.project}_web"
+    nginx = edge.inspect("nginx")["NetworkSettings"]["Networks"][network]["GlobalIPv6Address"]
+    form = f'{{{{(index .NetworkSettings.Networks "{network}").GlobalIPv6Address}}}}'
+    client = docker("inspect", "--format", form, edge.servers[0]).strip()
+    asked = docker("exec", edge.servers[0], "python", "-c", ASK_BY_IPV6.format(nginx))
+    assert asked.strip() == client
 
 
 def test_the_last_address_that_is_no_proxys_is_the_client(edge: Edge) -> None:
