@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.cases import Cases
 
+pytestmark = pytest.mark.extended
+
 KEY = "# mine\nAGE-SECRET-KEY-1TEST\n"
 # Who restores at once: none ends before all of them have what they were handed.
 ASKED: dict[str, dict[str, Any]] = {

@@ -82,6 +82,7 @@ def test_what_is_new_arrives_and_what_had_its_time_goes(bucket: Bucket, tmp_path
     assert {path.name for path in fetched.glob("2*/*")} == {"manifest.json"}
 
 
+@pytest.mark.extended
 def test_a_bucket_that_somebody_emptied_has_what_it_had(bucket: Bucket, tmp_path: Path) -> None:
     """As the guide says it, with what versioning keeps."""
     backup_offsite.send_backups(replace(bucket.settings, offsite_retention="there"))
