@@ -17,6 +17,7 @@ COMMANDS = {
     "deploy": ("bring a release into service, with all that it needs", "release.deploy"),
     "rollout": ("bring a release into service", "release.rollout"),
     "rollback": ("go back to the release before", "release.rollback"),
+    "maintenance": ("turn clients away with a 503 for a while", "release.maintenance"),
     "backup": ("make a backup, or copy the binary logs", "backup.backup"),
     "restore": ("restore a backup, on trial or live", "restore.restore"),
     "credentials": ("make, show and change passwords", "secrets.credentials"),

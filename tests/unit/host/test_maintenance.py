@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from order_service import commands
+from order_service.host import BY
 from order_service.release import maintenance
 
 from tests.support.fake_host import Program
@@ -16,11 +18,13 @@ def do(
     root: Path,  # noqa: ARG001 - the folder is used
     program: Program,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., str]:
     """Run the command, and return what it says."""
+    monkeypatch.setenv(BY, "")  # it is set
 
     def run(*arguments: str) -> str:
-        program(maintenance.main, *arguments)
+        program(commands.main, "maintenance", *arguments)
         return capsys.readouterr().out.strip()
 
     return run
