@@ -40,7 +40,7 @@ lint: $(VENV)/.dev $(SCAN)/.done ## Run linters, the formatter's check and the t
 	@$(BIN)/shellcheck $(SCRIPTS)
 	@$(BIN)/yamllint --strict .
 	@cd deploy/ansible && export PATH="$(abspath $(BIN)):$$PATH" \
-		ANSIBLE_INVENTORY=inventory.example.yml && ansible-lint -q && \
+		ANSIBLE_INVENTORY=inventory.example.yml,inventories/aws/stack.yml && ansible-lint -q && \
 		ansible-playbook --syntax-check $(PLAYBOOKS) >/dev/null
 	@$(BIN)/hadolint Dockerfile
 	@$(SCAN)/bin/checkov --quiet --compact --skip-download --framework dockerfile --file Dockerfile

@@ -14,6 +14,9 @@ from tests.support.service_process import REPOSITORY
 ANSIBLE = REPOSITORY / "deploy" / "ansible"
 ROLES = sorted((ANSIBLE / "roles").iterdir())
 PLAYBOOKS = sorted(path for path in ANSIBLE.glob("*.yml") if "inventory" not in path.name)
+# What asks a cloud, and no host.
+CLOUD = {"provision.yml": "main", "deprovision.yml": "remove"}
+OF_HOSTS = [path for path in PLAYBOOKS if path.name not in CLOUD]
 PARTS = ("block", "rescue", "always")
 
 Task = dict[str, Any]
@@ -55,7 +58,7 @@ def tasks_of(name: str, file: str) -> Iterator[Task]:
             yield from tasks_of(name, included)
 
 
-@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", OF_HOSTS, ids=lambda path: path.name)
 def test_each_playbook_checks_the_settings_before_anything_else(path: Path) -> None:
     only = play(path)
     assert only["hosts"] == "order_service"
@@ -64,6 +67,17 @@ def test_each_playbook_checks_the_settings_before_anything_else(path: Path) -> N
     entry = "main" if path.name == "deploy.yml" else "local"
     assert role(only["tasks"][0]) == ("control", entry)
     assert "when" not in only["tasks"][0]
+
+
+@pytest.mark.parametrize("name", CLOUD)
+def test_what_asks_the_cloud_does_nothing_before_the_role_has_checked(name: str) -> None:
+    only = play(ANSIBLE / name)
+    assert (only["hosts"], only["connection"]) == ("order_service_stack", "local")
+    assert [role(task) for task in only["tasks"]] == [
+        ("control", "versions"), ("aws", CLOUD[name])
+    ]  # fmt: skip
+    first = next(tasks_of("aws", f"{CLOUD[name]}.yml"))
+    assert first["ansible.builtin.include_tasks"] == "check.yml"
 
 
 def test_a_deployment_checks_all_of_it_whatever_its_tags() -> None:

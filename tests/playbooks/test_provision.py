@@ -1,0 +1,327 @@
+"""Hosts at AWS, made and removed by the real playbooks against moto's server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.aws_account import HOST_KEY, ISOLATION, REGION, AwsAccount
+from tests.support.control_fixtures import NewCheckout
+from tests.support.control_node import ControlNode, PlaybookRun
+from tests.support.service_process import BIN
+
+SETTINGS: dict[str, Any] = {
+    "aws_region": REGION,
+    "aws_ssh_sources": ["198.51.100.7/32", "2001:db8::/48"],
+    "aws_hosts": [{"name": "orders-1"}],
+    "aws_backup_bucket": "orders-copies",
+    "aws_backup_days": 30,
+}
+NAME = "order-service-production"
+HOST_ROLE = f"{NAME}-orders-1"
+KEEP, ALL = "remove production", "remove production and its data"
+FROM_NOWHERE, FROM_NOWHERE_6 = "0.0.0.0/0", "::/0"
+
+
+class Operator(ControlNode):
+    """Somebody with a folder for a stage, made as the guide says."""
+
+    def __init__(
+        self, folder: Path, new_checkout: NewCheckout, environment: dict[str, str]
+    ) -> None:
+        super().__init__(folder, new_checkout())
+        self._of_aws = environment
+        self.stage = self.ansible_folder / "inventories" / "production"
+        shutil.copytree(self.stage.with_name("aws"), self.stage)
+
+    def inventory(self, _variables: Any) -> dict[str, Any]:
+        return {"all": {}}
+
+    def _environment(self) -> dict[str, str]:
+        inherited = super()._environment().items()
+        return {k: v for k, v in inherited if not k.startswith("AWS_")} | self._of_aws
+
+    def run(self, playbook: str, *arguments: str, **changed: Any) -> PlaybookRun:
+        """Run a playbook for the stage, with its settings in stack.yml."""
+        path = self.stage / "stack.yml"
+        stack = yaml.safe_load(path.read_text())
+        stack["order_service_stack"]["vars"] = SETTINGS | changed
+        path.write_text(yaml.safe_dump(stack))
+        return self.try_playbook(playbook, f"--inventory={self.stage}", *arguments)
+
+    def listed(self) -> dict[str, Any]:
+        """Return what the inventory of the stage says of its hosts."""
+        program = [str(BIN / "ansible-inventory"), f"--inventory={self.stage}", "--list"]
+        answer = subprocess.run(
+            program, capture_output=True, check=True, cwd=self.ansible_folder,
+            env=self._environment(), text=True,
+        ).stdout  # fmt: skip
+        plain: dict[str, Any] = json.loads(
+            answer, object_hook=lambda found: found.get("__ansible_unsafe", found)
+        )
+        return plain
+
+    def remove(self, confirm: str | None) -> PlaybookRun:
+        """Run deprovision.yml with a confirmation, or without."""
+        extra = [] if confirm is None else ["-e", json.dumps({"confirm": confirm})]
+        return self.run("deprovision.yml", *extra)
+
+
+def told(run: PlaybookRun) -> str:
+    """Return the output without line breaks, which fall anywhere."""
+    return " ".join(run.output.split())
+
+
+@pytest.fixture(scope="module")
+def new_operator(
+    tmp_path_factory: pytest.TempPathFactory, new_checkout: NewCheckout
+) -> Iterator[Callable[..., Operator]]:
+    """Makes operators."""
+    made = []
+
+    def make(environment: dict[str, str]) -> Operator:
+        made.append(Operator(tmp_path_factory.mktemp("operator"), new_checkout, environment))
+        return made[-1]
+
+    yield make
+    for operator in made:
+        operator.close()
+
+
+@pytest.fixture(scope="module")
+def stranger(new_operator: Callable[..., Operator]) -> Operator:
+    """One whom no AWS knows."""
+    return new_operator(ISOLATION | {"AWS_ENDPOINT_URL": "http://127.0.9.9:1"})
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[AwsAccount]:
+    """AWS."""
+    with closing(AwsAccount()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def operator(account: AwsAccount, new_operator: Callable[..., Operator]) -> Operator:
+    """One who has run provision.yml, in check mode first."""
+    operator = new_operator(account.environment)
+    dry = operator.run("provision.yml", "--check").succeeded()
+    assert dry.recap.changed > 0
+    assert (
+        "orders-1 will be made from debian-13-amd64-20261015-2001: t3.small, 20 GB, about 23 USD a"
+        f" month, on demand, {REGION}, November 2026"
+    ) in told(dry)
+    assert account.hosts() == []
+    assert account.names() == set()
+    assert not (operator.stage / ".ssh").exists()
+    operator.run("provision.yml").succeeded()
+    return operator
+
+
+def test_wrong_settings_are_refused_before_aws_is_asked(stranger: Operator) -> None:
+    run = stranger.run(
+        "provision.yml",
+        aws_region="Frankfurt",
+        aws_ssh_sources=[FROM_NOWHERE, FROM_NOWHERE_6, "198.51.100.7/24"],
+        aws_hosts=[{"name": "orders-1", "type": "small", "disk_gb": 1}, {"name": "orders-1"}],
+        aws_backup_bucket="My_Bucket",
+        aws_backup_days=0,
+        aws_ssh_source=["198.51.100.0/24"],
+    )
+    assert run.returncode != 0
+    for problem in (
+        'aws_region is "Frankfurt", expected a region such as eu-central-1',
+        f"aws_ssh_sources has {FROM_NOWHERE}, which is everybody",
+        f"aws_ssh_sources has {FROM_NOWHERE_6}, which is everybody",
+        'aws_ssh_sources has "198.51.100.7/24", expected a network',
+        'aws_hosts has the type "small", expected a type such as t3.small',
+        "aws_hosts has the disk_gb 1, expected 10 to 16384",
+        "aws_hosts has orders-1 more than once",
+        'aws_backup_bucket is "My_Bucket", expected 3 to 63',
+        "aws_backup_days is 0, expected 1 to 36500",
+        "aws_ssh_source is no setting, did you mean aws_ssh_sources",
+    ):
+        assert problem in told(run)
+    assert "Ask AWS" not in run.output
+
+
+def test_the_example_as_it_is_starts_nothing(stranger: Operator) -> None:
+    example = stranger.ansible_folder / "inventories" / "aws"
+    run = stranger.try_playbook("provision.yml", f"--inventory={example}")
+    assert "aws_ssh_sources is empty, expected the networks" in told(run)
+    assert "Ask AWS" not in run.output
+
+
+def test_who_has_no_credentials_is_told_what_to_do(stranger: Operator) -> None:
+    run = stranger.run("provision.yml", "--check")
+    assert run.recap.failed == 1
+    assert "Unable to locate credentials. Log in with `aws sso login` or `aws configure`" in told(
+        run
+    )
+    assert "Traceback" not in run.output
+
+
+@pytest.mark.extended
+@pytest.mark.usefixtures("operator")
+def test_a_host_is_as_the_guide_says(account: AwsAccount) -> None:
+    (host,) = account.hosts()
+    wanted = {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+    assert host["MetadataOptions"].items() >= wanted.items()
+    assert {tag["Key"]: tag["Value"] for tag in host["Tags"]} == {
+        "Name": "orders-1", "order_service": "production", "order_service_login": "admin",
+    }  # fmt: skip
+    protection = account.ec2.describe_instance_attribute(
+        InstanceId=host["InstanceId"], Attribute="disableApiTermination"
+    )
+    assert protection["DisableApiTermination"]["Value"] is True
+    (disk,) = account.disks()
+    assert (disk["Encrypted"], disk["VolumeType"], disk["Size"]) == (True, "gp3", 20)
+    assert host["BlockDeviceMappings"][0]["Ebs"]["DeleteOnTermination"] is False
+    image = account.ec2.describe_images(ImageIds=[host["ImageId"]])["Images"][0]
+    assert image["Name"] == "debian-13-amd64-20261015-2001"
+    (address,) = account.ec2.describe_addresses()["Addresses"]
+    assert (address["InstanceId"], address["PublicIp"]) == (
+        host["InstanceId"], host["PublicIpAddress"]
+    )  # fmt: skip
+
+
+@pytest.mark.extended
+@pytest.mark.usefixtures("operator")
+def test_ssh_is_open_to_the_named_networks_only(account: AwsAccount) -> None:
+    (host,) = account.hosts()
+    ids = [group["GroupId"] for group in host["SecurityGroups"]]
+    (group,) = account.ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"]
+    rules = {
+        (rule["FromPort"], rule["ToPort"]): {one["CidrIp"] for one in rule["IpRanges"]}
+        | {one["CidrIpv6"] for one in rule["Ipv6Ranges"]}
+        for rule in group["IpPermissions"]
+    }
+    everybody = {FROM_NOWHERE, FROM_NOWHERE_6}
+    named = {*SETTINGS["aws_ssh_sources"]}
+    assert rules == {(22, 22): named, (80, 80): everybody, (443, 443): everybody}
+
+
+@pytest.mark.extended
+def test_the_key_pair_is_made_here(operator: Operator, account: AwsAccount) -> None:
+    private = operator.stage / ".ssh" / "id_ed25519"
+    assert private.stat().st_mode & 0o777 == 0o600
+    known = account.ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
+    assert [key["KeyName"] for key in known] == [NAME]
+    public = private.with_suffix(".pub").read_text().split()[:2]
+    assert known[0]["PublicKey"].split()[:2] == public
+    (host,) = account.hosts()
+    assert host["KeyName"] == NAME
+
+
+@pytest.mark.extended
+@pytest.mark.usefixtures("operator")
+def test_a_host_adds_to_its_folder_of_the_bucket_and_cannot_delete(account: AwsAccount) -> None:
+    s3, iam = account.client("s3"), account.client("iam")
+    bucket = {"Bucket": SETTINGS["aws_backup_bucket"]}
+    assert s3.get_bucket_versioning(**bucket)["Status"] == "Enabled"
+    assert all(s3.get_public_access_block(**bucket)["PublicAccessBlockConfiguration"].values())
+    (rule,) = s3.get_bucket_lifecycle_configuration(**bucket)["Rules"]
+    assert rule["Expiration"]["Days"] == 30
+    assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    (host,) = account.hosts()
+    assert host["IamInstanceProfile"]["Arn"].endswith(f"/{HOST_ROLE}")
+    policy = iam.get_role_policy(RoleName=HOST_ROLE, PolicyName="backups")["PolicyDocument"]
+    allowed = [(one["Action"], one["Resource"]) for one in policy["Statement"]]
+    assert allowed == [
+        ("s3:ListBucket", "arn:aws:s3:::orders-copies"),
+        (["s3:GetObject", "s3:PutObject"], "arn:aws:s3:::orders-copies/orders-1/*"),
+    ]
+
+
+@pytest.mark.extended
+def test_the_inventory_finds_the_host_and_trusts_its_key_alone(
+    operator: Operator, account: AwsAccount
+) -> None:
+    (host,) = account.hosts()
+    listed = operator.listed()
+    assert listed["order_service"]["hosts"] == ["orders-1"]
+    found = listed["_meta"]["hostvars"]["orders-1"]
+    assert found["ansible_host"] == host["PublicIpAddress"]
+    assert found["ansible_user"] == "admin"
+    assert found["backup_destination"] == "s3://orders-copies/orders-1"
+    assert found["backup_offsite_retention"] == "there"
+    assert Path(found["ansible_ssh_private_key_file"]).is_file()
+    known = operator.stage / ".ssh" / "known_hosts"
+    assert known.read_text() == f"{host['InstanceId']} {HOST_KEY}\n"
+    assert found["ansible_ssh_extra_args"] == (
+        f'-o StrictHostKeyChecking=yes -o UserKnownHostsFile="{known}"'
+        f" -o HostKeyAlias={host['InstanceId']}"
+    )
+
+
+@pytest.mark.extended
+def test_a_second_run_changes_nothing_though_a_newer_image_is_out(
+    operator: Operator, account: AwsAccount
+) -> None:
+    before = account.hosts()
+    account.offer("debian-13-amd64-20261115-2101", datetime(2026, 11, 15, tzinfo=UTC))
+    assert operator.run("provision.yml").succeeded().recap.changed == 0
+    dry = operator.run("provision.yml", "--check").succeeded()
+    assert dry.recap.changed == 0
+    assert f"orders-1 is there ({before[0]['InstanceId']})" in told(dry)
+    assert account.hosts() == before
+
+
+@pytest.mark.extended
+def test_what_has_drifted_is_put_right(operator: Operator, account: AwsAccount) -> None:
+    (host,) = account.hosts()
+    # All of them: moto drops what is not told.
+    options = {k: v for k, v in host["MetadataOptions"].items() if k != "State"}
+    account.ec2.modify_instance_metadata_options(
+        InstanceId=host["InstanceId"], **options | {"HttpPutResponseHopLimit": 3}
+    )
+    group = host["SecurityGroups"][0]["GroupId"]
+    account.ec2.authorize_security_group_ingress(
+        GroupId=group, IpProtocol="tcp", FromPort=3306, ToPort=3306, CidrIp=FROM_NOWHERE
+    )
+    assert operator.run("provision.yml").succeeded().recap.changed == 2
+    (host,) = account.hosts()
+    assert host["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
+    (found,) = account.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    assert {rule["FromPort"] for rule in found["IpPermissions"]} == {22, 80, 443}
+
+
+@pytest.mark.extended
+def test_another_type_is_refused_while_the_host_serves(
+    operator: Operator, account: AwsAccount
+) -> None:
+    run = operator.run("provision.yml", aws_hosts=[{"name": "orders-1", "type": "t3.medium"}])
+    assert run.recap.failed == 1
+    assert "orders-1 (t3.small to t3.medium)" in told(run)
+    assert account.hosts()[0]["InstanceType"] == "t3.small"
+
+
+@pytest.mark.extended
+def test_removal_asks_keeps_what_holds_data_and_ends(
+    operator: Operator, account: AwsAccount
+) -> None:
+    for wrong in (None, "remove orders-1"):
+        refused = operator.remove(wrong)
+        assert refused.recap.failed == 1
+        assert f'confirm="{KEEP}"' in told(refused)
+    assert len(account.hosts()) == 1
+    (disk,) = account.disks()
+    first = operator.remove(KEEP).succeeded()
+    assert f"kept: the disk {disk['VolumeId']}" in told(first)
+    assert account.hosts() == []
+    assert account.names() == {"orders-copies", disk["VolumeId"]}
+    assert not (operator.stage / ".ssh").exists()
+    assert not (operator.stage / "aws_ec2.yml").exists()
+    assert operator.remove(KEEP).succeeded().recap.changed == 0
+    operator.remove(ALL).succeeded()
+    assert account.names() == set()
+    assert operator.remove(ALL).succeeded().recap.changed == 0

@@ -1,0 +1,142 @@
+"""An AWS account of the tests' own: moto's server on loopback, with the images that count."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack
+from datetime import UTC, datetime
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+import moto.settings
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ec2 import utils as ec2_utils
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import Ami
+from moto.ec2.models.elastic_block_store import Volume
+from moto.ec2.responses import general
+from moto.server import ThreadedMotoServer
+
+from tests.support.ports import HOST, free_port
+
+REGION = "eu-central-1"
+DEBIAN, DEBIAN_DAILY = "136693071363", "903794441882"
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDETv2dLFIzM1vDSZBoEmTSQtcMP46QoiMlQ9UDNyZhk"
+# As cloud-init writes it to the console.
+CONSOLE = f"""[   12.1] cloud-init[512]: started
+-----BEGIN SSH HOST KEY KEYS-----
+ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTY= root@ip-172-31-0-1
+{HOST_KEY} root@ip-172-31-0-1
+-----END SSH HOST KEY KEYS-----
+"""
+SNAPSHOT = "snap-0123456789abcdef0"
+# AWS calls an elastic address so, and moto calls it otherwise.
+ADDRESS, ADDRESS_OF_MOTO = "elastic-ip", "vpc-elastic-ip"
+
+
+class AwsAccount:
+    """Answers what AWS's API is asked; empty but for a default network and images."""
+
+    def __init__(self) -> None:
+        prefixes = dict(ec2_utils.EC2_RESOURCE_TO_PREFIX)
+        prefixes = {ADDRESS: prefixes[ADDRESS_OF_MOTO]} | prefixes
+        self._patches = ExitStack()
+        make_volume = Volume.__init__
+
+        def make_from_snapshot(volume: Volume, *args: Any, **options: Any) -> None:
+            """Say of what snapshot a disk was made, as AWS does of an image's."""
+            make_volume(volume, *args, **options)
+            volume.snapshot_id = volume.snapshot_id or SNAPSHOT
+
+        changes: list[AbstractContextManager[Any]] = [
+            patch.object(general, "SAMPLE_CONSOLE_OUTPUT", CONSOLE),
+            patch.dict(ec2_utils.EC2_RESOURCE_TO_PREFIX, prefixes, clear=True),
+            patch.dict(ec2_utils.EC2_PREFIX_TO_RESOURCE, {prefixes[ADDRESS]: ADDRESS}),
+            patch.object(Volume, "__init__", make_from_snapshot),
+            patch.object(moto.settings, "ENABLE_AMI_VALIDATION", new=True),
+            patch.object(moto.settings, "ENABLE_KEYPAIR_VALIDATION", new=True),
+            patch.object(moto.settings, "EC2_ENABLE_INSTANCE_TYPE_VALIDATION", new=True),
+        ]
+        for change in changes:
+            self._patches.enter_context(change)
+        self._server = ThreadedMotoServer(HOST, free_port(), verbose=False)
+        self._server.start()
+        host, port = self._server.get_host_and_port()
+        self.endpoint = f"http://{host}:{port}"
+        self.ec2 = self.client("ec2")
+        self.offer("debian-13-amd64-20261015-2001", datetime(2026, 10, 15, tzinfo=UTC))
+        self.offer("debian-13-arm64-20261015-2001", datetime(2026, 10, 15, tzinfo=UTC), "arm64")
+        # Neither may be taken: a daily one, and one of somebody who takes the name.
+        for owner in (DEBIAN_DAILY, "999999999999"):
+            self.offer(
+                "debian-13-amd64-20261120-2105", datetime(2026, 11, 20, tzinfo=UTC), owner=owner
+            )
+
+    def client(self, service: str) -> Any:
+        """Return boto3's client of a service."""
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        return boto3.client(service, region_name=REGION, endpoint_url=self.endpoint, **keys)
+
+    def offer(
+        self, name: str, made: datetime, architecture: str = "x86_64", owner: str = DEBIAN
+    ) -> str:
+        """Publish an image, and return its id."""
+        backend = ec2_backends[DEFAULT_ACCOUNT_ID][REGION]
+        image = f"ami-{len(backend.amis):017x}"
+        backend.amis[image] = Ami(
+            backend, image, name=name, owner_id=owner, public=True, architecture=architecture,
+            creation_date=made, root_device_name="/dev/xvda", root_device_type="ebs",
+            virtualization_type="hvm", hypervisor="xen", description=name,
+        )  # fmt: skip
+        return image
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What sends a program there, with credentials that it takes."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            **ISOLATION,
+        }
+
+    def hosts(self) -> list[dict[str, Any]]:
+        """Return the instances that are not ended."""
+        found = self.ec2.describe_instances()["Reservations"]
+        hosts = [instance for one in found for instance in one["Instances"]]
+        return [host for host in hosts if host["State"]["Name"] != "terminated"]
+
+    def disks(self) -> list[dict[str, Any]]:
+        """Return the volumes."""
+        found: list[dict[str, Any]] = self.ec2.describe_volumes()["Volumes"]
+        return found
+
+    def names(self) -> set[str]:
+        """Return the names of what there is besides instances and what an account begins with."""
+        groups = self.ec2.describe_security_groups()["SecurityGroups"]
+        iam = self.client("iam")
+        return {
+            *(group["GroupName"] for group in groups if group["GroupName"] != "default"),
+            *(key["KeyName"] for key in self.ec2.describe_key_pairs()["KeyPairs"]),
+            *(address["PublicIp"] for address in self.ec2.describe_addresses()["Addresses"]),
+            *(disk["VolumeId"] for disk in self.disks()),
+            *(bucket["Name"] for bucket in self.client("s3").list_buckets()["Buckets"]),
+            *(role["RoleName"] for role in iam.list_roles()["Roles"]),
+            *(
+                one["InstanceProfileName"]
+                for one in iam.list_instance_profiles()["InstanceProfiles"]
+            ),
+        }
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.stop()
+        self._patches.close()
+
+
+# No other source of credentials is asked, and none on another machine.
+ISOLATION = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+}
