@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from order_service.backup import backup
 from order_service.host import CommandError
-from order_service.release import mysql_upgrade, stack
+from order_service.release import maintenance, mysql_upgrade, stack
 from order_service.release.project import base
 from order_service.restore import restore
 
@@ -127,6 +128,20 @@ def change(host: Host, what: str) -> None:
         host.write(MYSQL, "another")
     else:
         host.write(COMPOSE, f"{what}: another")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_clients_are_told_to_come_again_during_a_restart(host: Host, fails: bool) -> None:
+    change(host, "mysql")
+    restart = "up --force-recreate mysql"
+    closed: dict[str, bool] = {}
+    host.docker.watch = lambda what: closed.update({what: maintenance.is_on()})
+    if fails:
+        host.docker.failing[restart] = "enough of it"
+    with pytest.raises(CommandError) if fails else nullcontext():
+        host.deploy("new", ALLOWED)
+    assert closed[restart]
+    assert not maintenance.is_on()
 
 
 @pytest.mark.parametrize("what", ["setting", "mysql", "configuration", "nginx"])

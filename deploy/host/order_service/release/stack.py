@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from order_service.host import RELEASES, STACK, CommandError, run, say, try_run
-from order_service.release import changes, images, mysql_upgrade, network
+from order_service.release import changes, images, maintenance, mysql_upgrade, network
 from order_service.release.changes import Change
 from order_service.release.project import BASE_FILES, Project, base
 
@@ -102,7 +102,17 @@ def place(release: str) -> bool:
 
 
 def up(release: str) -> list[str]:
-    """Start the services and wait until they are healthy; return which were started."""
+    """Start the services and wait until they are healthy; return which were started.
+
+    Where one that runs is restarted, clients are told to come again meanwhile.
+    """
+    if any(_change(STACK, release, name) for name in SERVICES):
+        with maintenance.closed("a restart of MySQL or nginx"):
+            return _up(release)
+    return _up(release)
+
+
+def _up(release: str) -> list[str]:
     started = []
     for name in SERVICES:
         former = _container(name)
