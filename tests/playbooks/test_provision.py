@@ -264,6 +264,14 @@ def test_the_inventory_finds_the_host_and_trusts_its_key_alone(
 
 
 @pytest.mark.extended
+def test_the_playbooks_take_hosts_of_that_inventory(operator: Operator) -> None:
+    """All but the login, for nothing listens at the address."""
+    run = operator.run("status.yml")
+    assert "production: orders-1" in told(run)
+    assert (run.recap.failed, run.recap.unreachable) == (0, 1)
+
+
+@pytest.mark.extended
 def test_a_second_run_changes_nothing_though_a_newer_image_is_out(
     operator: Operator, account: AwsAccount
 ) -> None:

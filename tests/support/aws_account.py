@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from moto.ec2.responses import general
 from moto.server import ThreadedMotoServer
 
 from tests.support.ports import HOST, free_port
+from tests.support.service_process import REPOSITORY
 
 REGION = "eu-central-1"
 DEBIAN, DEBIAN_DAILY = "136693071363", "903794441882"
@@ -29,9 +31,23 @@ ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTY= root@ip-172
 {HOST_KEY} root@ip-172-31-0-1
 -----END SSH HOST KEY KEYS-----
 """
+POLICY = REPOSITORY / "deploy/ansible/roles/aws/files/operator-policy.json"
 SNAPSHOT = "snap-0123456789abcdef0"
 # AWS calls an elastic address so, and moto calls it otherwise.
 ADDRESS, ADDRESS_OF_MOTO = "elastic-ip", "vpc-elastic-ip"
+
+# No other source of credentials is asked, and none on another machine.
+ISOLATION = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+}
+
+
+def operators_policy() -> list[dict[str, Any]]:
+    """Return what the project says an operator needs, for all resources: moto knows none."""
+    policy = json.loads(POLICY.read_text())
+    return [statement | {"Resource": "*"} for statement in policy["Statement"]]
 
 
 class AwsAccount:
@@ -63,6 +79,10 @@ class AwsAccount:
         self._server.start()
         host, port = self._server.get_host_and_port()
         self.endpoint = f"http://{host}:{port}"
+        self._keys = self._user("owner", [{"Effect": "Allow", "Action": "*", "Resource": "*"}])
+        self._operator = self._user("operator", operators_policy())
+        # From now on it asks who may do what.
+        self._patches.enter_context(patch.object(moto.settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0))
         self.ec2 = self.client("ec2")
         self.offer("debian-13-amd64-20261015-2001", datetime(2026, 10, 15, tzinfo=UTC))
         self.offer("debian-13-arm64-20261015-2001", datetime(2026, 10, 15, tzinfo=UTC), "arm64")
@@ -73,9 +93,21 @@ class AwsAccount:
             )
 
     def client(self, service: str) -> Any:
-        """Return boto3's client of a service."""
-        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-        return boto3.client(service, region_name=REGION, endpoint_url=self.endpoint, **keys)
+        """Return boto3's client of a service, for who may do everything."""
+        return boto3.client(service, region_name=REGION, endpoint_url=self.endpoint, **self._keys)
+
+    def _user(self, name: str, statements: list[dict[str, Any]]) -> dict[str, str]:
+        """Make a user with these rights, and return its keys as boto3 calls them."""
+        nobody = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        iam = boto3.client("iam", region_name=REGION, endpoint_url=self.endpoint, **nobody)
+        iam.create_user(UserName=name)
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {
+            "aws_access_key_id": key["AccessKeyId"],
+            "aws_secret_access_key": key["SecretAccessKey"],
+        }
 
     def offer(
         self, name: str, made: datetime, architecture: str = "x86_64", owner: str = DEBIAN
@@ -92,13 +124,9 @@ class AwsAccount:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What sends a program there, with credentials that it takes."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            **ISOLATION,
-        }
+        """What sends a program there, as the user with the rights that the guide names."""
+        keys = {name.upper(): value for name, value in self._operator.items()}
+        return {"AWS_ENDPOINT_URL": self.endpoint, **keys, **ISOLATION}
 
     def hosts(self) -> list[dict[str, Any]]:
         """Return the instances that are not ended."""
@@ -132,11 +160,3 @@ class AwsAccount:
         """End the server."""
         self._server.stop()
         self._patches.close()
-
-
-# No other source of credentials is asked, and none on another machine.
-ISOLATION = {
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": "/dev/null",
-    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-}
