@@ -1,6 +1,7 @@
 """A host that is really lost, with 100,000 orders: a second fresh one serves its clients as it did.
 
-By the two commands of the guide, deploy.yml and restore.yml, from the copies at a third place.
+By the two commands of the guide, deploy.yml and restore.yml, from the copies at a third place. One
+story, in its order: each test goes on from where the one before has left the hosts.
 """
 
 from __future__ import annotations
@@ -49,20 +50,20 @@ class Place:
     deploy: Callable[[], Deployment]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def place(
     new_host: Callable[..., RemoteHost],
     new_checkout: NewCheckout,
     new_control_node: NewControlNode,
     registry: Registry,
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Place:
     """A destination on a host of its own, and nothing else so far."""
     vault, checkout = new_host(), new_checkout()
     vault.sudo("apt-get update -q && apt-get install -qy rsync", seconds=300)
     vault.sudo("mkdir /srv/copies && chown admin: /srv/copies")
     at = docker("inspect", "--format={{.NetworkSettings.IPAddress}}", vault.name).strip()
-    key = tmp_path / "backup.key"
+    key = tmp_path_factory.mktemp("age") / "backup.key"
     subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
     public = subprocess.run(
         ["age-keygen", "-y", key], check=True, capture_output=True, text=True
@@ -106,12 +107,35 @@ class Known:
         return cls(deployed.query(ALL_ROWS).stdout, secrets, deployed.ca.read_bytes())
 
 
-def test_a_second_fresh_host_becomes_the_lost_one(place: Place, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def known(place: Place) -> Known:
+    """What clients know of a host that has served them, and is gone."""
     lost = place.deploy()
     known = serve_and_back_up(lost)
     lost.remote.close()
+    return known
 
-    second = place.deploy()
+
+@pytest.fixture(scope="module")
+def second(known: Known, place: Place) -> Deployment:  # noqa: ARG001 - that host is first
+    """A fresh host, which at first is one of its own."""
+    return place.deploy()
+
+
+@pytest.fixture
+def client(known: Known, second: Deployment, tmp_path: Path) -> StackClient:
+    """A client of the lost host: it has that one's authority and password, and asks the second."""
+    (tmp_path / "ca.crt").write_bytes(known.ca)
+    return StackClient(443, tmp_path / "ca.crt", second.host, known.secrets["auth_password"])
+
+
+def test_a_host_has_served_many_orders_and_is_lost(known: Known) -> None:
+    assert known.rows.split()[0] == str(ORDERS + 1)
+
+
+def test_a_second_fresh_host_becomes_the_lost_one(
+    known: Known, second: Deployment, place: Place
+) -> None:
     own = Known.of(second)
     assert own.ca != known.ca
     assert not set(own.secrets.values()) & set(known.secrets.values())
@@ -127,19 +151,31 @@ def test_a_second_fresh_host_becomes_the_lost_one(place: Place, tmp_path: Path) 
     assert "a restore to live stops the service for about" in " ".join(run.output.split())
     assert "stopped_seconds" in run.output
     assert Known.of(second) == known
-    (tmp_path / "ca.crt").write_bytes(known.ca)
-    client = StackClient(443, tmp_path / "ca.crt", second.host, known.secrets["auth_password"])
-    shop = urllib3.make_headers(basic_auth=f"shop:{known.secrets['client_shop']}")
-    assert_served_as_before(second, client, shop)
     # No disk has the private key.
     secret = place.key.read_text().splitlines()[-1]
     folders = "/run /tmp /var/tmp /var/backups /root /home /etc /opt"
     assert second.remote.try_ssh(f"sudo grep -rlsF {secret} {folders}").stdout == ""
-    # The next deployment leaves all of that as it is.
+
+
+def test_its_clients_are_served_as_before(
+    known: Known, second: Deployment, client: StackClient
+) -> None:
+    again = client.post(order_body(1), **{"Idempotency-Key": "first"})
+    assert (again.status, again.headers["Idempotent-Replayed"]) == (201, "true")
+    assert client.post(order_body(50_000_001)).status == 409
+    assert client.get("/metrics").json()["total_orders"] == ORDERS + 1
+    assert shop_reads(client, known) == 200
+    assert client.post(order_body(2)).status == 201
+    wait_for_the_last(second)
+
+
+def test_the_next_deployment_leaves_that_as_it_is(
+    known: Known, second: Deployment, client: StackClient
+) -> None:
     second.deploy("--tags", "certificates,release")
     after = Known.of(second)
     assert (after.secrets, after.ca) == (known.secrets, known.ca)
-    assert client.get("/orders/50000001", **shop).status == 200
+    assert shop_reads(client, known) == 200
 
 
 def serve_and_back_up(deployed: Deployment) -> Known:
@@ -153,22 +189,13 @@ def serve_and_back_up(deployed: Deployment) -> Known:
     assert deployed.client().post(order_body(1), **{"Idempotency-Key": "first"}).status == 201
     wait_for_the_last(deployed)
     deployed.remote.sudo("systemctl start order-service-binlog.service", seconds=60)
-    known = Known.of(deployed)
-    assert known.rows.split()[0] == str(ORDERS + 1)
-    return known
+    return Known.of(deployed)
 
 
-def assert_served_as_before(
-    deployed: Deployment, client: StackClient, shop: dict[str, str]
-) -> None:
-    """Check what clients see that know the lost host, and that orders are processed on."""
-    again = client.post(order_body(1), **{"Idempotency-Key": "first"})
-    assert (again.status, again.headers["Idempotent-Replayed"]) == (201, "true")
-    assert client.post(order_body(50_000_001)).status == 409
-    assert client.get("/orders/50000001", **shop).status == 200
-    assert client.get("/metrics").json()["total_orders"] == ORDERS + 1
-    assert client.post(order_body(2)).status == 201
-    wait_for_the_last(deployed)
+def shop_reads(client: StackClient, known: Known) -> int:
+    """Return the status that a client of the API gets, with the secret that it has."""
+    shop = urllib3.make_headers(basic_auth=f"shop:{known.secrets['client_shop']}")
+    return client.get("/orders/50000001", **shop).status
 
 
 def wait_for_the_last(deployed: Deployment) -> None:
