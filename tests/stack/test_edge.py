@@ -109,7 +109,7 @@ def test_maintenance_is_answered_until_it_ends(edge: Edge) -> None:
         # A balancer goes on sending clients here, where they get an answer.
         assert edge.ask("/ping").status == 200
         # It begins with it, too.
-        docker("restart", *edge.containers("nginx"))
+        docker("restart", "--time", "1", *edge.containers("nginx"))
         edge.wait_until_it_passes_on()
         assert edge.ask("/orders").status == 503
     finally:
