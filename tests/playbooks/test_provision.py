@@ -2,83 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tests.support.aws_account import HOST_KEY, ISOLATION, REGION, AwsAccount
+from tests.support.aws_operator import SETTINGS, Operator, told
 from tests.support.control_fixtures import NewCheckout
-from tests.support.control_node import ControlNode, PlaybookRun
-from tests.support.service_process import BIN
 
-SETTINGS: dict[str, Any] = {
-    "aws_region": REGION,
-    "aws_ssh_sources": ["198.51.100.7/32", "2001:db8::/48"],
-    "aws_hosts": [{"name": "orders-1"}],
-    "aws_backup_bucket": "orders-copies",
-    "aws_backup_days": 30,
-}
 NAME = "order-service-production"
 HOST_ROLE = f"{NAME}-orders-1"
 KEEP, ALL = "remove production", "remove production and its data"
 FROM_NOWHERE, FROM_NOWHERE_6 = "0.0.0.0/0", "::/0"
-
-
-class Operator(ControlNode):
-    """Somebody with a folder for a stage, made as the guide says."""
-
-    def __init__(
-        self, folder: Path, new_checkout: NewCheckout, environment: dict[str, str]
-    ) -> None:
-        super().__init__(folder, new_checkout())
-        self._of_aws = environment
-        self.stage = self.ansible_folder / "inventories" / "production"
-        shutil.copytree(self.stage.with_name("aws"), self.stage)
-
-    def inventory(self, _variables: Any) -> dict[str, Any]:
-        return {"all": {}}
-
-    def _environment(self) -> dict[str, str]:
-        inherited = super()._environment().items()
-        return {k: v for k, v in inherited if not k.startswith("AWS_")} | self._of_aws
-
-    def run(self, playbook: str, *arguments: str, **changed: Any) -> PlaybookRun:
-        """Run a playbook for the stage, with its settings in stack.yml."""
-        path = self.stage / "stack.yml"
-        stack = yaml.safe_load(path.read_text())
-        stack["order_service_stack"]["vars"] = SETTINGS | changed
-        path.write_text(yaml.safe_dump(stack))
-        return self.try_playbook(playbook, f"--inventory={self.stage}", *arguments)
-
-    def listed(self) -> dict[str, Any]:
-        """Return what the inventory of the stage says of its hosts."""
-        program = [str(BIN / "ansible-inventory"), f"--inventory={self.stage}", "--list"]
-        answer = subprocess.run(
-            program, capture_output=True, check=True, cwd=self.ansible_folder,
-            env=self._environment(), text=True,
-        ).stdout  # fmt: skip
-        plain: dict[str, Any] = json.loads(
-            answer, object_hook=lambda found: found.get("__ansible_unsafe", found)
-        )
-        return plain
-
-    def remove(self, confirm: str | None) -> PlaybookRun:
-        """Run deprovision.yml with a confirmation, or without."""
-        extra = [] if confirm is None else ["-e", json.dumps({"confirm": confirm})]
-        return self.run("deprovision.yml", *extra)
-
-
-def told(run: PlaybookRun) -> str:
-    """Return the output without line breaks, which fall anywhere."""
-    return " ".join(run.output.split())
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +249,25 @@ def test_another_type_is_refused_while_the_host_serves(
     assert run.recap.failed == 1
     assert "orders-1 (t3.small to t3.medium)" in told(run)
     assert account.hosts()[0]["InstanceType"] == "t3.small"
+
+
+@pytest.mark.extended
+def test_another_host_in_the_place_of_a_lost_one_has_its_address(
+    operator: Operator, account: AwsAccount
+) -> None:
+    (lost,) = account.hosts()
+    protection = {"DisableApiTermination": {"Value": False}}
+    account.ec2.modify_instance_attribute(InstanceId=lost["InstanceId"], **protection)
+    account.ec2.terminate_instances(InstanceIds=[lost["InstanceId"]])
+    # As AWS does by itself then, and moto does not.
+    account.ec2.disassociate_address(PublicIp=lost["PublicIpAddress"])
+    operator.run("provision.yml").succeeded()
+    (host,) = account.hosts()
+    assert host["PublicIpAddress"] == lost["PublicIpAddress"]
+    known = (operator.stage / ".ssh" / "known_hosts").read_text().splitlines()
+    assert f"{host['InstanceId']} {HOST_KEY}" in known
+    # A disk that outlives its host has no other use here.
+    account.ec2.delete_volume(VolumeId=next(iter(account.free_disks())))
 
 
 @pytest.mark.extended

@@ -139,6 +139,10 @@ class AwsAccount:
         found: list[dict[str, Any]] = self.ec2.describe_volumes()["Volumes"]
         return found
 
+    def free_disks(self) -> set[str]:
+        """Return the ids of the volumes that no instance has."""
+        return {disk["VolumeId"] for disk in self.disks() if disk["State"] == "available"}
+
     def names(self) -> set[str]:
         """Return the names of what there is besides instances and what an account begins with."""
         groups = self.ec2.describe_security_groups()["SecurityGroups"]
