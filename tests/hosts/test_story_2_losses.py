@@ -89,6 +89,9 @@ def test_backups_go_off_the_host_as_soon_as_the_destination_lets_them(
     remote = deployment.remote
     remote.ssh(f"mkdir -p {COPIES}")
     deployment.node.variables |= {"backup_destination": f"admin@127.0.0.1:{COPIES}"}
+    unprepared = deployment.node.try_playbook("backup.yml")
+    assert "rsync is not on this host; run deploy.yml" in " ".join(unprepared.output.split())
+    deployment.deploy("--tags", "backup")
     refused = deployment.node.try_playbook("backup.yml")
     assert refused.returncode != 0
     assert "Append to the authorized_keys" in " ".join(refused.output.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ def try_run(
     """Run a command, whatever comes of it; output is text, both streams apart.
 
     Raises:
-        CommandError: it took longer than the seconds.
+        CommandError: it took longer than the seconds, or is not on this host.
     """
     try:
         return subprocess.run(  # noqa: S603 - a list, without a shell
@@ -73,6 +74,10 @@ def try_run(
         )
     except subprocess.TimeoutExpired:
         raise CommandError(f"{' '.join(command)}: not done after {seconds:.0f} s") from None
+    except FileNotFoundError:
+        raise CommandError(
+            f"{command[0]} is not on this host; run deploy.yml, which installs what is needed"
+        ) from None
 
 
 def run(
@@ -111,12 +116,25 @@ def read_json(path: Path, default: Any) -> Any:
 def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Put the file in place as a whole, and durably."""
     new = path.with_name(f".{path.name}.new")
-    with new.open("wb") as file:
-        new.chmod(mode)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with new.open("wb") as file:
+            new.chmod(mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def copy_file(source: Path, target: Path) -> bool:
+    """Put a copy in place as a whole, and durably; return whether it was not there."""
+    content = source.read_bytes()
+    if target.is_file() and target.read_bytes() == content:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(target, content, stat.S_IMODE(source.stat().st_mode))
+    return True
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:

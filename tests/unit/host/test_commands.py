@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 from order_service import commands, unit
-from order_service.host import BY, CommandError
+from order_service.host import BY, CommandError, run
 
 from tests.support.fake_host import Program
 
@@ -89,3 +89,8 @@ def test_trouble_is_one_line(
     monkeypatch.setattr(unit, "is_inside", lambda: False)
     with pytest.raises(SystemExit, match=f"^order-service: .*{said}"):
         program(commands.main, "rollback")
+
+
+def test_a_program_that_is_missing_is_named_with_what_installs_it() -> None:
+    with pytest.raises(CommandError, match=r"no-such-program is not on this host; run deploy\.yml"):
+        run(["no-such-program"])
