@@ -13,7 +13,7 @@ case "$*" in
   "ps "*=order-service-blue) [ ! -e "$FOLDER/running" ] || echo blue-app-1 ;;
   "ps "*=order-service-green) ;;
   "stop "*blue-app-1) rm "$FOLDER/running" ;;
-  "start blue-app-1") touch "$FOLDER/running" ;;
+  "restart "*blue-app-1) touch "$FOLDER/running" ;;
   "inspect --format="*" blue-app-1") echo "/blue-app-1 healthy" ;;
   *) exec "$DOCKER" "$@" ;;
 esac

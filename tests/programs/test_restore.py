@@ -226,7 +226,7 @@ def test_the_service_stops_for_the_last_dump_and_the_renaming_alone(
     asked = host.docker()[begin:]
     stop, start = (
         next(at for at, line in enumerate(asked) if line.startswith(f"closed {what} "))
-        for what in ("stop", "start")
+        for what in ("stop", "restart")
     )
     closed = [line for line in asked if line.startswith("closed ")]
     assert sum(" mysqldump " in line for line in closed) == 1
@@ -295,10 +295,13 @@ def test_a_restore_that_was_cut_off_has_to_be_looked_at(
     manifest = host.backup()
     host.server.query("CREATE DATABASE orders_replaced")
     host.server.query("CREATE TABLE orders_replaced.orders (order_id INT PRIMARY KEY)")
+    begun: list[None] = []
+    restores.meanwhile = lambda: begun.append(None)
     try:
         with pytest.raises(BackupError, match="an earlier restore left tables in the schema"):
             restores("live")
-        # Nothing has been done by then.
+        # Nothing has been done by then, not even on trial.
+        assert begun == []
         assert [path.name for path in host.store.glob("20*")] == [manifest["id"]]
     finally:
         host.server.query("DROP DATABASE orders_replaced")

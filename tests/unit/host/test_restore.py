@@ -13,7 +13,8 @@ import pytest
 from order_service.backup.host_secrets import Packed
 from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import PackedFile, Store
-from order_service.restore import restore, scratch_mysql
+from order_service.release import colours, maintenance
+from order_service.restore import live, restore, scratch_mysql
 from order_service.restore.plan import Plan
 from order_service.restore.scratch_mysql import Scratch
 from order_service.restore.source import Source, secrets
@@ -114,3 +115,44 @@ def test_that_secrets_are_missing_is_told(
     assert said in capsys.readouterr().err
     with pytest.raises(BackupError, match=said):
         Asked(kept=False, wanted=True).answer(root / "again", monkeypatch)
+
+
+def test_a_restore_that_is_cut_off_while_the_service_stops_leaves_it_serving(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker goes on with a stop whose caller has gone, so a mere start would do nothing."""
+    for folder in ("stack", "upstream"):
+        (root / folder).mkdir()
+    (root / "stack" / ".env").write_text("WEB_SUBNET=172.20.0.0/24\n")
+    (root / "upstream" / "server.conf").write_text(colours.upstream_for(colours.Colour("blue")))
+    ran: list[str] = []
+
+    def run(command: list[str], **_: object) -> str:
+        ran.append(command[1])
+        if command[1] == "stop":
+            raise SystemExit("interrupted by SIGTERM")
+        return "blue-app-1 healthy" if command[1] == "inspect" else "blue-app-1"
+
+    monkeypatch.setattr(live, "run", run)
+    with pytest.raises(SystemExit), live.service_stopped():
+        pass
+    assert ran[-2:] == ["restart", "inspect"]
+    assert not maintenance.is_on()
+
+
+def test_a_mysql_that_takes_nothing_is_not_waited_for_without_end(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging:
+        def command(self, program: str, *_: str) -> list[str]:
+            return ["sleep", "60"] if program == "mysql" else ["true"]
+
+        def query(self, _: str) -> list[list[str]]:
+            return []
+
+    monkeypatch.setattr(live, "Server", lambda *_: Hanging())
+    monkeypatch.setattr(live, "SECONDS", 0.1)
+    scratch: Any = SimpleNamespace(server=Hanging())
+    settings = Settings(directory=root / "backups")
+    with pytest.raises(BackupError, match=r"did not take what was restored in 0\.1 s"):
+        live.replace_live(settings, scratch, "orders", {}, secrets=None, with_backup=False)

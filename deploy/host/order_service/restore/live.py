@@ -31,7 +31,8 @@ from order_service.secrets import api_clients, secret_files
 SECONDS = 3600
 # The containers' stop and start, and a look at the migrations: on two cores.
 RESTART_SECONDS = 20
-_STOP_SECONDS = 60
+_STOP_SECONDS = "60"
+_DOCKER_SECONDS = 120
 _HEALTHY_SECONDS = 180
 _DUMP = ("--single-transaction", "--set-gtid-purged=OFF", "--no-tablespaces", "--hex-blob",
          "--loose-skip-masking-policies")  # fmt: skip
@@ -78,13 +79,12 @@ def replace_live(
     server = Server(settings.container, "root")
     store = open_store(settings)
     beside, replaced = f"{schema}_restored", f"{schema}_replaced"
-    _check_nothing_left(server, replaced)
     report: dict[str, Any] = {"backup_of_what_was_replaced": None, "replaced": {}}
     try:
         _load_beside(scratch, server, schema, beside, wanted)
         warn(estimate(store))
         # Whatever else makes a backup is waited for before the service is stopped.
-        with locked(store.folder, "dump"), _service_stopped() as stopped:
+        with locked(store.folder, "dump"), service_stopped() as stopped:
             if with_backup:
                 report |= _back_up_replaced(settings, store)
             _swap(server, schema, beside, replaced)
@@ -110,7 +110,7 @@ def _back_up_replaced(settings: Settings, store: Store) -> dict[str, Any]:
 
 
 @contextmanager
-def _service_stopped() -> Iterator[dict[str, Any]]:
+def service_stopped() -> Iterator[dict[str, Any]]:
     """Stop the containers of both colours, in good order; start what nginx sends to in any case.
 
     That is not what ran before: a restore that was cut off left nothing running. Clients are told
@@ -120,15 +120,19 @@ def _service_stopped() -> Iterator[dict[str, Any]]:
     report: dict[str, Any] = {}
     with maintenance.closed("a restore of the live data"):
         running = [name for colour in NAMES for name in _containers(colour)]
-        if running:
-            run(["docker", "stop", f"--time={_STOP_SECONDS}", *running], seconds=_STOP_SECONDS * 2)
         report["stopped"] = running
         try:
+            if running:
+                run(["docker", "stop", "-t", _STOP_SECONDS, *running], seconds=_DOCKER_SECONDS)
             yield report
         finally:
             serving_ones = _containers(serving().name, "--all") if UPSTREAM.exists() else []
             if serving_ones:
-                run(["docker", "start", *serving_ones])
+                # Not `start`: where the stop was cut off, Docker still ends them.
+                run(
+                    ["docker", "restart", "-t", _STOP_SECONDS, *serving_ones],
+                    seconds=_DOCKER_SECONDS,
+                )
                 _wait_until_healthy(serving_ones)
     report["stopped_seconds"] = round(time.monotonic() - begun, 1)
 
@@ -167,15 +171,18 @@ def _load_beside(
     dump = scratch.server.command("mysqldump", *_DUMP, schema)
     load = server.command("mysql", beside)
     with subprocess.Popen(dump, stdout=subprocess.PIPE) as source:  # noqa: S603 - no shell
-        loaded = subprocess.run(  # noqa: S603 - no shell
-            load,
-            stdin=source.stdout,
-            capture_output=True,
-            check=False,
-            errors="replace",
-            text=True,
-            timeout=SECONDS,
-        )
+        try:
+            loaded = subprocess.run(  # noqa: S603 - no shell
+                load,
+                stdin=source.stdout,
+                capture_output=True,
+                check=False,
+                errors="replace",
+                text=True,
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise BackupError(f"MySQL did not take what was restored in {SECONDS} s") from None
     if loaded.returncode or source.returncode:
         raise BackupError(f"MySQL did not take what was restored: {loaded.stderr.strip()}")
     with server.session() as session:
@@ -184,9 +191,14 @@ def _load_beside(
         raise BackupError(f"the loaded copy differs from the restored one: {'; '.join(problems)}")
 
 
-def _check_nothing_left(server: Server, replaced: str) -> None:
-    """Refuse to begin where there would be no place for what is replaced."""
-    if _tables(server, replaced):
+def check_nothing_left(settings: Settings, schema: str) -> None:
+    """Refuse to begin where there would be no place for what is replaced.
+
+    Raises:
+        BackupError: that has the tables of an earlier restore.
+    """
+    replaced = f"{schema}_replaced"
+    if _tables(Server(settings.container, "root"), replaced):
         raise BackupError(
             f"an earlier restore left tables in the schema {replaced}; look at them, then remove"
             f" them: DROP DATABASE {replaced}"

@@ -21,7 +21,7 @@ from order_service.backup.locks import locked
 from order_service.backup.settings import BackupError, Settings, load, warn
 from order_service.backup.store import Manifest, Store, check_space
 from order_service.host import CommandError, say
-from order_service.restore.live import estimate, replace_live
+from order_service.restore.live import check_nothing_left, estimate, replace_live
 from order_service.restore.plan import LATEST, Plan, check, choose
 from order_service.restore.scratch_mysql import Scratch, docker_folder, remove, scratch
 from order_service.restore.source import (
@@ -70,15 +70,20 @@ def restore(settings: Settings, given: argparse.Namespace, key: Path | None) -> 
     with source(settings, given, key) as reads:
         begun = time.monotonic()
         plan = planned(settings, given, reads)
+        schema, packed = plan.manifest["database"], None
+        if live:
+            # What would refuse it is asked for first: the scratch server may take an hour.
+            check_nothing_left(settings, schema)
+            packed = secrets(settings, given, reads, plan)
         with scratch(settings) as server:
             report = into_scratch(settings, reads, plan, server)
             if live:
                 report |= replace_live(
                     settings,
                     server,
-                    plan.manifest["database"],
+                    schema,
                     report["tables"],
-                    secrets=secrets(settings, given, reads, plan),
+                    secrets=packed,
                     with_backup=not given.no_backup,
                 )
         report["seconds"] = round(time.monotonic() - begun, 1)
