@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from argparse import Namespace
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from order_service.backup import host_secrets
 from order_service.backup.host_secrets import Packed
 from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import PackedFile, Store
@@ -68,6 +71,7 @@ class Asked:
     orders: int = 0
     wanted: bool | None = None
     kept: bool = True
+    linked_at: str = ""
 
     def answer(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> Packed | None:
         """Return which secrets the host gets."""
@@ -82,6 +86,12 @@ class Asked:
         monkeypatch.setattr(
             "order_service.backup.mysql_session.Server.query", lambda *_: [["1"]] * self.orders
         )
+        link = root / "link"
+        monkeypatch.setattr(host_secrets, "LINK", link)
+        if self.linked_at:
+            link.symlink_to("order-service")
+            linked = datetime.fromisoformat(self.linked_at).timestamp()
+            os.utime(link, (linked, linked), follow_symlinks=False)
         source = Source(store, root / "key", root, foreign=self.elsewhere)
         return secrets(Settings(store.folder), Namespace(secrets=self.wanted), source, plan)
 
@@ -92,6 +102,9 @@ class Asked:
         (Asked(), True),
         # It has what the backup has, or newer.
         (Asked(deployed_at="2026-11-19T00:00:00Z"), False),
+        # Its ledger has forgotten its first releases.
+        (Asked(linked_at="2026-11-19T00:00:00Z"), False),
+        (Asked(linked_at="2026-11-21T00:00:00Z"), True),
         (Asked(elsewhere=False), False),
         # Its own clients know it.
         (Asked(orders=1), False),

@@ -11,13 +11,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from order_service.backup.files import pack, suffix, unpack
 from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import PackedFile
 from order_service.host import ROOT, RUN, write_text
+from order_service.program import LINK
 from order_service.release import ledger
 from order_service.secrets import api_clients, secret_files
 
@@ -76,10 +77,14 @@ def bring_back(packed: Packed) -> list[str]:
 def is_younger(moment: datetime) -> bool:
     """Return whether this host was set up after that moment.
 
-    Its ledger may have forgotten its first releases; a host that lost its MySQL alone has not.
+    Its ledger forgets its first releases, but the program's link is as old as the host.
     """
     deployed = [datetime.fromisoformat(one["deployed_at"]) for one in ledger.read()["releases"]]
-    return bool(deployed) and min(deployed) > moment
+    if not deployed:
+        return False
+    if LINK.is_symlink():
+        deployed.append(datetime.fromtimestamp(LINK.lstat().st_mtime, UTC))
+    return min(deployed) > moment
 
 
 def _places() -> Iterator[tuple[Path, tuple[str, ...]]]:
