@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -69,6 +70,41 @@ def test_a_look_ends_with_what_came_of_it(
     assert (tmp_path / "current").readlink().parent == Path("live")
     # All is forgotten with that.
     assert look() == 0
+
+
+def test_a_full_disk_does_not_end_the_container_which_would_ask_again_at_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    program: Program,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TLS_NAMES", "orders.example.com")
+    monkeypatch.setattr(acme, "CURRENT", tmp_path / "current")
+    monkeypatch.setattr(acme, "FAILURES", tmp_path / "failures.json")
+    monkeypatch.setattr(acme, "HEALTHY", tmp_path / "healthy")
+    asked: list[str] = []
+    slept: list[float] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command[0])
+        return subprocess.CompletedProcess(command, 1, "", "the authority is away")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) > 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("order_service.certificates.acme.subprocess.run", run)
+    monkeypatch.setattr("order_service.certificates.acme.bring.put", full)
+    monkeypatch.setattr("order_service.certificates.acme.time.sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        program(acme.main)
+    assert slept == [acme.LOOK_SECONDS] * 2
+    assert asked == ["certbot"] * 2
+    assert "acme: FAILED: [Errno 28] No space left on device" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_settings")

@@ -52,7 +52,8 @@ def main() -> None:
         problem = ""
         try:
             _obtain(names, asked=asked)
-        except CertificateError as refusal:
+        except (CertificateError, OSError) as refusal:
+            # A full disk, too: a container that ends starts again at once, and asks each time.
             problem = str(refusal)
         if given.once:
             sys.exit(f"FAILED: {problem}" if problem else 0)
