@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from order_service.host import CommandError
-from order_service.release import answers
+from order_service.release import answers, maintenance
 
 from tests.support.fake_docker import FakeDocker
 
@@ -61,3 +61,17 @@ def test_a_log_that_ends_is_no_good_sign(docker: FakeDocker) -> None:
         with pytest.raises(CommandError, match="nginx's log has ended"):
             counted.read()
     assert counted.all == 1
+
+
+@pytest.mark.usefixtures("root")
+def test_a_503_of_before_the_service_was_opened_is_nobodys_fault(docker: FakeDocker) -> None:
+    maintenance.on("planned work")
+    with answers.followed(ADDRESS) as counted:
+        counted.read()
+        docker.log(line("-", "503"))
+        maintenance.off()
+        counted.read()
+        assert counted.bad == 0
+        docker.log(line("-", "503"))
+        counted.read()
+        assert counted.bad == 1

@@ -30,6 +30,7 @@ class Answers:
     def __init__(self, log: int, address: str) -> None:
         self._log, self._address = log, address
         self._begun = b""
+        self._closed = self._was_closed = maintenance.is_on()
         self.all = self.bad = 0
 
     def read(self) -> None:
@@ -39,6 +40,8 @@ class Answers:
             CommandError: nothing more will come, since nginx or Docker has stopped.
         """
         deadline = time.monotonic() + PASS_SECONDS
+        # What comes now may have been said before the service was opened.
+        self._was_closed, self._closed = self._closed, maintenance.is_on()
         while select.select([self._log], [], [], 0)[0] and time.monotonic() < deadline:
             chunk = os.read(self._log, CHUNK_BYTES)
             if not chunk:
@@ -56,7 +59,8 @@ class Answers:
         except (ValueError, KeyError, TypeError):
             return
         bad = status >= UNEXPECTED
-        from_nobody = bad and not upstream.strip("-") and not maintenance.is_on()
+        closed = self._was_closed or self._closed or maintenance.is_on()
+        from_nobody = bad and not upstream.strip("-") and not closed
         if self._address in upstream or from_nobody:
             self.all += 1
             self.bad += bad
