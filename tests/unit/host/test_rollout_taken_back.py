@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from order_service.release import ledger as ledgers
+from order_service.release import rollback
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost, Program, misbehaving
@@ -129,6 +130,34 @@ def test_a_switch_that_was_cut_off_is_kept_where_the_former_release_is_gone(
     roll_out()
     assert docker.did[0] == "start blue"
     assert on.runs == {"blue": "new"}
+
+
+def test_going_back_after_a_switch_that_was_cut_off_goes_back_once(
+    on: FakeHost, docker: FakeDocker, program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To what served before, though the ledger may know of nothing before that."""
+    switched_to_green_by_nobody(on, docker)
+    program(rollback.main)
+    assert "an earlier rollout was cut off: blue serves old again" in capsys.readouterr().out
+    on.assert_old_serves()
+
+
+def test_files_of_nginx_of_which_a_crash_has_replaced_some_are_put_back(
+    on: FakeHost, docker: FakeDocker, roll_out: Program
+) -> None:
+    docker.add("green-app", release="new")
+    live = on.root / "stack/deploy/nginx"
+    was = contents(live)
+    (live / "of-the-new-one.conf").touch()
+    read: list[dict[Path, str]] = []
+    docker.watch = lambda what: read.append(contents(live)) if what == "reload" else None
+    roll_out()
+    assert read[0] == was
+
+
+def contents(folder: Path) -> dict[Path, str]:
+    """Return what is in each file."""
+    return {path: path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 def switched_to_green_by_nobody(on: FakeHost, docker: FakeDocker) -> None:

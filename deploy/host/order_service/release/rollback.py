@@ -18,6 +18,8 @@ def main() -> None:
 
 def _former() -> str:
     known = ledger.read()
+    if known["active"] and rollout.recover(known):
+        return known["active"]
     release = ledger.previous(known)
     if release is None:
         raise CommandError(f"there is no release before {known['active']} to go back to")

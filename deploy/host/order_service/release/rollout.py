@@ -74,7 +74,7 @@ def _rollout(given: Wanted) -> str:
     limits = Limits.read()
     evidence.close()
     ledger = ledgers.read()
-    _recover(ledger)
+    recover(ledger)
     former = colours.serving()
     serves = (former.release(), ledger["active"]) == (given.release, given.release)
     if serves and not given.force and not former.wants_change(given.release):
@@ -218,17 +218,26 @@ def _ignore_interrupts() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _recover(ledger: ledgers.Ledger) -> None:
-    """Undo a switch that was cut off before its release had been tried, by a crash say."""
+def recover(ledger: ledgers.Ledger) -> bool:
+    """Undo a switch that was cut off before its release had been tried, by a crash say.
+
+    Returns whether there was one, so that the ledger's release serves again.
+    """
     serving = colours.serving()
     other = serving.other
-    active = ledger["active"]
-    if active and serving.release() != active and other.readiness()[1].get("release") == active:
+    active, runs = ledger["active"], serving.release()
+    if active and runs != active and other.readiness()[1].get("release") == active:
         nginx.switch(active, colours.upstream_for(other))
         say(f"an earlier rollout was cut off: {other.name} serves {active} again")
-    elif other.containers():
-        # Perhaps nginx has not read what is in place: it would still send to what is stopped next.
-        nginx.reload()
+        return True
+    if other.containers():
+        # Perhaps some files are another release's, or nginx has not read what is in place: it would
+        # still send to what is stopped next.
+        if active and runs == active:
+            nginx.switch(active, colours.upstream_for(serving))
+        else:
+            nginx.reload()
+    return False
 
 
 def _interrupted(number: int, _frame: FrameType | None) -> None:
