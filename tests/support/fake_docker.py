@@ -32,6 +32,7 @@ class Container:
     # The id of its image.
     image: str = ""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
     running: bool = True
     status: str = "Up 5 minutes (healthy)"
     # What its health check says; empty where it has none.
@@ -61,7 +62,8 @@ class Container:
             "org.opencontainers.image.version": self.release,
         }
         state = {"Running": self.running, "StartedAt": f"{self.started:%Y-%m-%dT%H:%M:%S.%f}789Z"}
-        counted = {"Name": f"/{self.name}", "RestartCount": self.restarts}
+        created = f"{self.created:%Y-%m-%dT%H:%M:%S.%f}789Z"
+        counted = {"Name": f"/{self.name}", "RestartCount": self.restarts, "Created": created}
         described = {"Id": self.name, "Image": self.image, "State": state}
         return described | counted | {"Config": {"Labels": labels}}
 

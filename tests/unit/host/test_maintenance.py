@@ -35,7 +35,7 @@ def test_it_is_turned_on_once_shown_and_turned_off_once(do: Callable[..., str]) 
     closed = do("on", "--reason", "a larger disk")
     assert closed.startswith("CHANGED: closed since 20")
     assert closed.endswith("Z: a larger disk")
-    assert do("on", "--reason", "another one") == closed.replace("CHANGED", "UNCHANGED")
+    assert do("on", "--reason", "a larger disk") == closed.replace("CHANGED", "UNCHANGED")
     assert do("show") == closed.removeprefix("CHANGED: ")
     # nginx's user has to see it.
     assert maintenance.FILE.stat().st_mode & 0o444 == 0o444
@@ -52,6 +52,12 @@ def test_a_job_leaves_it_as_it_was() -> None:
     with maintenance.closed("a restore"):
         assert "by hand" in maintenance.described()
     assert maintenance.is_on()
+
+
+def test_who_closes_it_during_a_job_finds_it_closed_afterwards(do: Callable[..., str]) -> None:
+    with maintenance.closed("a restore"):
+        assert do("on", "--reason", "a larger disk").startswith("CHANGED")
+    assert "a larger disk" in do("show")
 
 
 @pytest.mark.usefixtures("root")

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from order_service.backup import backup
 from order_service.host import CommandError
-from order_service.release import maintenance, mysql_upgrade, stack
+from order_service.release import ledger, maintenance, mysql_upgrade, stack
 from order_service.release.project import base
 from order_service.restore import restore
 
-from tests.support.fake_docker import FakeDocker
+from tests.support.fake_docker import Container, FakeDocker
 
 ALLOWED, DRY_RUN = "allowed", "dry run"
 COMPOSE, MYSQL, NGINX = (
@@ -191,6 +191,7 @@ def test_what_changed_is_started_anew_and_only_once(host: Host) -> None:
 
 
 def test_the_rollout_alone_replaces_the_configuration_of_nginx(host: Host) -> None:
+    ledger.write({"active": "old", "releases": []})
     host.write(NGINX, "another")
     host.write(COMPOSE, "another")
     host.run("place")
@@ -204,6 +205,53 @@ def test_what_docker_says_is_told(host: Host) -> None:
     host.docker.failing["up --force-recreate nginx"] = "no space left on device"
     with pytest.raises(CommandError, match=r"no space left on device"):
         host.run("up")
+
+
+def test_what_does_not_start_is_set_back_by_the_next_deployment(host: Host) -> None:
+    """It differs from what is wanted then, although that has run before."""
+    made: list[Container] = []
+    host.set("mysql: too little memory")
+    host.docker.watch = lambda _: made.append(host.docker.add("mysql", health="unhealthy"))
+    host.docker.failing["up --force-recreate mysql"] = "container is unhealthy"
+    with pytest.raises(CommandError, match="container is unhealthy"):
+        host.deploy("new", ALLOWED)
+    host.docker.failing.clear()
+    host.docker.did.clear()
+    host.set("mysql: the same memory")
+    assert host.run("plan", ALLOWED) == "would restart: mysql"
+    host.deploy("new", ALLOWED)
+    assert "up --force-recreate mysql" in host.docker.did
+
+
+def test_a_restart_that_was_cut_off_is_made_by_the_next_deployment(host: Host) -> None:
+    """Where the container is still the former one, it has nothing of what is wanted."""
+    change(host, "nginx")
+    host.docker.failing["up --force-recreate nginx"] = "docker has stopped"
+    with pytest.raises(CommandError, match="docker has stopped"):
+        host.deploy("new", ALLOWED)
+    host.docker.failing.clear()
+    host.docker.did.clear()
+    host.deploy("new", ALLOWED)
+    assert host.docker.did == ["up --force-recreate nginx"]
+    host.docker.did.clear()
+    host.deploy()
+    assert host.docker.did == []
+
+
+def test_a_restart_that_was_cut_off_leaves_nobody_turned_away(host: Host) -> None:
+    maintenance.on(stack.RESTART)
+    host.deploy()
+    assert not maintenance.is_on()
+    maintenance.on("by hand")
+    host.deploy()
+    assert maintenance.is_on()
+
+
+def test_files_that_were_placed_in_part_are_completed(host: Host) -> None:
+    """As on a disk that was full during the first deployment."""
+    (host.root / "stack" / NGINX).unlink()
+    assert host.run("place") == "CHANGED"
+    assert host.placed(NGINX) == "nginx.conf, the same"
 
 
 def test_what_is_not_healthy_is_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

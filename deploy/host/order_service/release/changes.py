@@ -17,6 +17,10 @@ from order_service.release.project import Project
 STARTED = STATE / "started"
 # By service.
 Labels = dict[str, dict[str, str]]
+# Of a container, among its labels: when it was made.
+CREATED = "created"
+# Beside what is kept: when the container was made that is replaced.
+_REPLACED = "replaced"
 _HASH, _IMAGE = "com.docker.compose.config-hash", "com.docker.compose.image"
 
 
@@ -34,8 +38,15 @@ class Change:
         return self.settings or self.configuration or bool(self.image)
 
 
-def remember(name: str, project: Project) -> None:
-    """Keep what the containers of that name have been started with."""
+def remember(name: str, project: Project, replaced: str = "") -> None:
+    """Keep what the containers of that name are started with.
+
+    Args:
+        name: of the containers.
+        project: what they are started with.
+        replaced: when the container was made that is replaced next; where that does not happen,
+            it is still known as one that was started otherwise.
+    """
     folder = STARTED / name
     new = folder.with_name(f".{name}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -44,6 +55,7 @@ def remember(name: str, project: Project) -> None:
         shutil.copy(file, new)
     if project.configuration:
         shutil.copytree(project.configuration, new / project.configuration.name)
+    (new / _REPLACED).write_text(replaced)
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
 
@@ -78,7 +90,9 @@ def find(name: str, wanted: Project, labels: Labels) -> dict[str, Change]:
     else:
         had = _still_understood(former)
         others = [one for one in labels if _but_image(had, one) != _but_image(described, one)]
-    configuration = known and former.configured() != wanted.configured()
+    kept = [one for one, label in labels.items() if _was_to_be_replaced(name, label)]
+    others += kept
+    configuration = bool(kept) or (known and former.configured() != wanted.configured())
     changes = {
         service: Change(
             settings=service in others,
@@ -93,6 +107,12 @@ def find(name: str, wanted: Project, labels: Labels) -> dict[str, Change]:
 
 def _remembers(name: str) -> bool:
     return (STARTED / name).is_dir()
+
+
+def _was_to_be_replaced(name: str, label: dict[str, str]) -> bool:
+    """Return whether a start was cut off, or refused, before there was a new container."""
+    file = STARTED / name / _REPLACED
+    return file.exists() and file.read_text() == label.get(CREATED)
 
 
 def _still_understood(former: Project) -> dict[str, Any]:

@@ -41,12 +41,12 @@ def main() -> None:
 
 
 def on(reason: str) -> bool:
-    """Close the service; return whether it was open. A reason that is there already stays.
+    """Close the service for that reason, the only one from now on; return whether it was not.
 
     Raises:
-        OSError: the file cannot be written, and the service is open.
+        OSError: the file cannot be written, and the service is as it was.
     """
-    if is_on():
+    if is_on(reason):
         return False
     FILE.parent.mkdir(parents=True, exist_ok=True)
     write_json(FILE, {"reason": reason, "since": now()})
@@ -64,9 +64,10 @@ def off() -> bool:
     return was_on
 
 
-def is_on() -> bool:
-    """Return whether clients are turned away: the same test as nginx's."""
-    return FILE.is_file()
+def is_on(reason: str = "") -> bool:
+    """Return whether clients are turned away, for that reason if one is given."""
+    # The same test as nginx's.
+    return FILE.is_file() and (not reason or read_json(FILE, {}).get("reason") == reason)
 
 
 def described() -> str:
@@ -83,12 +84,13 @@ def described() -> str:
 
 @contextmanager
 def closed(reason: str) -> Iterator[None]:
-    """Have the service closed meanwhile; one that was closed for another reason stays so."""
-    mine = on(reason) or read_json(FILE, {}).get("reason") == reason  # it was cut off
+    """Have the service closed meanwhile; one that is closed for another reason stays so."""
+    if not is_on():
+        on(reason)
     try:
         yield
     finally:
-        if mine:
+        if is_on(reason):  # nobody has closed it by hand meanwhile
             off()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, write_text
+from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, copy_file, run, write_text
 from order_service.release.project import base
 from order_service.turns import in_turn
 
@@ -120,19 +120,7 @@ def mirror(source: Path, target: Path) -> None:
         if is_folder:
             (target / relative).mkdir(exist_ok=True)
         else:
-            _copy(source / relative, target / relative)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file that differs, as a whole: a full disk takes nothing away."""
-    if target.exists() and target.read_bytes() == source.read_bytes():
-        return
-    new = target.with_name(f".{target.name}.new")
-    try:
-        shutil.copy2(source, new)
-        new.replace(target)
-    finally:
-        new.unlink(missing_ok=True)
+            copy_file(source / relative, target / relative)
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:

@@ -10,14 +10,13 @@ up     start what is not running, and restart what has changed
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from order_service.host import RELEASES, STACK, CommandError, run, say, try_run
-from order_service.release import changes, images, maintenance, mysql_upgrade, network
+from order_service.host import RELEASES, STACK, CommandError, copy_file, run, say, try_run
+from order_service.release import changes, images, ledger, maintenance, mysql_upgrade, network
 from order_service.release.changes import Change
 from order_service.release.project import BASE_FILES, Project, base
 
@@ -26,6 +25,8 @@ FOLDERS = (Path("deploy/mysql"), Path("deploy/nginx"))
 # What is read at the start only. nginx's own changes with the colour; the rollout does that.
 CONFIGURATION = {"mysql": Path("deploy/mysql")}
 START_SECONDS = 400
+# Why clients are turned away meanwhile.
+RESTART = "a restart of MySQL or nginx"
 
 
 def plan(release: str, *, allowed: bool, dry_run: bool = False) -> None:
@@ -80,7 +81,7 @@ def _try_mysql(release: str) -> None:
 def place(release: str) -> bool:
     """Put the files in place; return whether they were not.
 
-    nginx's configuration is the rollout's, once there is one.
+    nginx's configuration is the rollout's, once a release has served.
 
     Raises:
         CommandError: there is no backup of what could not be undone; nothing is put in place.
@@ -91,13 +92,13 @@ def place(release: str) -> bool:
     network.make()
     changed = False
     for file in BASE_FILES:
-        changed |= _copy(RELEASES / release / file, STACK / file)
+        changed |= copy_file(RELEASES / release / file, STACK / file)
     for folder in FOLDERS:
-        if folder.name == "nginx" and (STACK / folder).exists():
+        if folder.name == "nginx" and ledger.read()["active"]:
             continue
         for source in sorted((RELEASES / release / folder).rglob("*")):
             if source.is_file():
-                changed |= _copy(source, STACK / source.relative_to(RELEASES / release))
+                changed |= copy_file(source, STACK / source.relative_to(RELEASES / release))
     return changed
 
 
@@ -106,8 +107,8 @@ def up(release: str) -> list[str]:
 
     Where one that runs is restarted, clients are told to come again meanwhile.
     """
-    if any(_change(STACK, release, name) for name in SERVICES):
-        with maintenance.closed("a restart of MySQL or nginx"):
+    if any(_change(STACK, release, name) for name in SERVICES) or maintenance.is_on(RESTART):
+        with maintenance.closed(RESTART):
             return _up(release)
     return _up(release)
 
@@ -117,7 +118,10 @@ def _up(release: str) -> list[str]:
     for name in SERVICES:
         former = _container(name)
         change = _change(STACK, release, name)
+        described = _described(STACK, release, name)
         if change or not former:
+            # Before: one that does not get healthy has to differ from what is set back.
+            changes.remember(name, described, replaced=former["Created"] if former else "")
             # Whether it is another one has been said here: Compose's versions differ about it.
             base(STACK, release).compose(
                 *("up", "--detach", "--no-deps", "--wait", "--force-recreate", name),
@@ -128,7 +132,7 @@ def _up(release: str) -> list[str]:
                 images.remove(former["Image"])
         else:
             _wait_until_healthy(name)
-        changes.remember(name, _described(STACK, release, name))
+            changes.remember(name, described)
     return started
 
 
@@ -148,7 +152,7 @@ def _wait_until_healthy(name: str) -> None:
 def _change(folder: Path, release: str, name: str) -> Change | None:
     """Return what a container that runs has otherwise than the files and settings describe."""
     if running := _container(name):
-        labels = {name: running["Config"]["Labels"]}
+        labels = {name: running["Config"]["Labels"] | {changes.CREATED: running["Created"]}}
         return changes.find(name, _described(folder, release, name), labels).get(name)
     return None
 
@@ -176,11 +180,3 @@ def _container(name: str) -> dict[str, Any] | None:
 
 def _name(service: str) -> str:
     return f"order-service-{service}-1"
-
-
-def _copy(source: Path, target: Path) -> bool:
-    if target.exists() and target.read_bytes() == source.read_bytes():
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(source, target)
-    return True
