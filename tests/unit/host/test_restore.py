@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from argparse import Namespace
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -153,19 +154,45 @@ def test_a_restore_that_is_cut_off_while_the_service_stops_leaves_it_serving(
     assert not maintenance.is_on()
 
 
+@dataclass
+class Empty:
+    """A MySQL without a table, and what stands for its clients."""
+
+    client: list[str]
+
+    def command(self, *_: str) -> list[str]:
+        return self.client
+
+    def query(self, _: str) -> list[list[str]]:
+        return []
+
+    def session(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 def test_a_mysql_that_takes_nothing_is_not_waited_for_without_end(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Hanging:
-        def command(self, program: str, *_: str) -> list[str]:
-            return ["sleep", "60"] if program == "mysql" else ["true"]
-
-        def query(self, _: str) -> list[list[str]]:
-            return []
-
-    monkeypatch.setattr(live, "Server", lambda *_: Hanging())
+    monkeypatch.setattr(live, "Server", lambda *_: Empty(["sleep", "60"]))
     monkeypatch.setattr(live, "SECONDS", 0.1)
-    scratch: Any = SimpleNamespace(server=Hanging())
+    scratch: Any = SimpleNamespace(server=Empty(["true"]))
     settings = Settings(directory=root / "backups")
     with pytest.raises(BackupError, match=r"did not take what was restored in 0\.1 s"):
+        live.replace_live(settings, scratch, "orders", {}, secrets=None, with_backup=False)
+
+
+def test_that_the_data_are_live_is_told_where_the_backup_of_them_fails(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise BackupError("the disk is full")
+
+    empty = Empty(["true"])
+    monkeypatch.setattr(live, "Server", lambda *_: empty)
+    monkeypatch.setattr(live, "digests", lambda *_: {})
+    monkeypatch.setattr(live, "service_stopped", lambda: nullcontext({}))
+    monkeypatch.setattr(live, "make_full", full)
+    scratch: Any = SimpleNamespace(server=empty)
+    settings = Settings(directory=root / "backups")
+    with pytest.raises(BackupError, match=r"restored is live; .* failed: the disk is full"):
         live.replace_live(settings, scratch, "orders", {}, secrets=None, with_backup=False)

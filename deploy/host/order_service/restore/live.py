@@ -73,7 +73,7 @@ def replace_live(
         with_backup: whether what is replaced is backed up first.
 
     Raises:
-        BackupError: it could not be done; until the last step the live data stay as they were.
+        BackupError: it could not be done, and the live data are as they were unless it says else.
         CommandError: a container did not stop or start.
     """
     server = Server(settings.container, "root")
@@ -94,12 +94,17 @@ def replace_live(
             _migrate()
     finally:
         server.query(f"DROP DATABASE IF EXISTS `{beside}`")
-    server.query(f"DROP DATABASE IF EXISTS `{replaced}`")
-    if secrets:
-        _hand_on()
-    with remembered(store, "backup") as state:
-        make_full(settings, store, AFTER_RESTORE, state)
-        send_full(settings, AFTER_RESTORE, state)
+    try:
+        server.query(f"DROP DATABASE IF EXISTS `{replaced}`")
+        if secrets:
+            _hand_on()
+        with remembered(store, "backup") as state:
+            make_full(settings, store, AFTER_RESTORE, state)
+            send_full(settings, AFTER_RESTORE, state)
+    except (BackupError, CommandError, OSError) as problem:
+        raise BackupError(
+            f"what was restored is live; what came after it failed: {problem}"
+        ) from None
     return report | {"backup_after": state["id"]} | stopped
 
 
