@@ -50,6 +50,7 @@ class Acme:
 
     def end(self) -> None:
         """Have the private authority's certificate again."""
+        self.stack.shell("acme", "rm /volumes/acme/current")
         self.stack.try_compose("rm", "--stop", "--force", "acme")
         self.stack.settings = self._settings
         self.stack.run("certificates")

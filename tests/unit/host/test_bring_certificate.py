@@ -313,6 +313,12 @@ def test_the_stacks_one_shot_reads_its_settings(
     bring.main()
     assert "docker compose cp nginx:" in capsys.readouterr().out
     assert authority.names_of(issued.served()) == {"orders.example", "192.0.2.1", *bring.ALWAYS}
+    # Whatever profiles the call of Compose has: the ACME client's goes on.
+    current = issued.folder / "acme" / "current"
+    current.mkdir()
+    issued.put(current)
+    bring.main()
+    assert "certificates: the ACME authority's" in capsys.readouterr().out
     monkeypatch.setenv("TLS_NAMES", "a_b")
     with pytest.raises(SystemExit, match="TLS_NAMES: a_b is not allowed; expected"):
         bring.main()

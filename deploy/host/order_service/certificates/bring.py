@@ -194,12 +194,12 @@ def names_given() -> list[str]:
 
 def main() -> None:
     """Do it for the stack, whose folders are volumes."""
-    profiles = os.environ.get("COMPOSE_PROFILES", "").split(",")
     places = Places(
         nginx=VOLUMES / "certificates",
         authority=VOLUMES / "authority",
         own=Path(os.environ.get("OWN_CERTIFICATE", "/run/own")),
-        acme=VOLUMES / "acme" / "current" if "acme" in profiles else None,
+        # Whatever profiles this call of Compose names: another one's client keeps its certificate.
+        acme=VOLUMES / "acme" / "current",
     )
     try:
         authority.check(names := names_given(), "TLS_NAMES")
