@@ -8,11 +8,13 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 from order_service.host import CommandError
 from order_service.release import nginx
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost
+from tests.support.service_process import REPOSITORY
 
 
 @pytest.fixture
@@ -107,3 +109,16 @@ def test_the_nginx_that_serves_tries_a_configuration(on: FakeHost, docker: FakeD
     (on.root / "releases/old/docker-compose.yml").unlink()
     nginx.check("old")
     assert docker.did == ["try nginx with old"]
+
+
+def test_nginx_starts_again_whatever_release_it_has_gone_back_to() -> None:
+    """The release before may lack a file, and Docker then has a folder to mount on a file."""
+    mounted: dict[str, str] = {}
+    for file in ("docker-compose.yml", "deploy/host/base.yml"):
+        text = (REPOSITORY / file).read_text().replace("!override", "").replace("!reset", "")
+        for volume in yaml.safe_load(text)["services"]["nginx"]["volumes"]:
+            source, target = volume.split(":")[:2]
+            mounted[target] = source
+    files = {source for source in mounted.values() if (REPOSITORY / source).is_file()}
+    # This one has been there since the first release.
+    assert files == {"./deploy/nginx/check-settings.sh"}
