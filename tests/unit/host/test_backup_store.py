@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from order_service.backup.backup import apply_retention
-from order_service.backup.settings import Settings
+from order_service.backup import backup
+from order_service.backup.backup import apply_retention, make_full
+from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import Copy, Store, parse_copy
 from order_service.restore.plan import choose
 
@@ -41,3 +42,17 @@ def test_a_damaged_manifest_is_told_and_stops_nothing_else(
     # It is neither what has to stay nor removed.
     apply_retention(settings, store)
     assert store.ids() == ["2026-10-02T000000Z", "2026-10-20T000000Z"]
+
+
+def test_what_has_had_its_time_makes_room_for_a_backup_that_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take(_: Settings, store: Store, __: str) -> None:
+        assert store.ids() == ["2026-10-02T000000Z"]
+        raise BackupError("the disk is full")
+
+    for day in (1, 2):
+        add_backup(tmp_path, f"2026-10-{day:02}T000000Z", log=day)
+    monkeypatch.setattr(backup, "take", take)
+    with pytest.raises(BackupError, match="the disk is full"):
+        make_full(Settings(directory=tmp_path, keep_at_least=1), Store(tmp_path), "scheduled", {})

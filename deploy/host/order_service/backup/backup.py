@@ -97,11 +97,17 @@ def full(settings: Settings, kind: str) -> None:
 def make_full(settings: Settings, store: Store, kind: str, state: dict[str, Any]) -> None:
     """Make a full backup here, and apply the retention; the state gets its figures."""
     with locked(store.folder, "dump"):
-        # What a restore or an upload reads does not go while it is at work.
-        with suppress(Busy), locked(store.folder, "scratch", 0):
-            store.remove_partial()
+        # Before it, too: on a full disk that makes the room for it.
+        _tidy_up(settings, store)
         dump(settings, store, kind, state)
-        with suppress(Busy), locked(store.folder, "scratch", 0), locked(store.folder, "upload", 0):
+        _tidy_up(settings, store)
+
+
+def _tidy_up(settings: Settings, store: Store) -> None:
+    """Remove what has had its time; what a restore or an upload reads stays while it is at work."""
+    with suppress(Busy), locked(store.folder, "scratch", 0):
+        store.remove_partial()
+        with locked(store.folder, "upload", 0):
             apply_retention(settings, store)
 
 
