@@ -137,6 +137,11 @@ def test_a_manifest_that_names_a_file_elsewhere_is_refused(tmp_path: Path) -> No
         path.write_text(json.dumps(manifest))
         with pytest.raises(BackupError, match=r"is damaged: \.\./x\.zst is no file's name"):
             choose(Store(tmp_path / part), "2026-11-20T000000Z", None)
+    add_backup(tmp_path, "2026-11-21T000000Z")
+    path = tmp_path / "2026-11-21T000000Z" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"id": "../../etc"}))
+    with pytest.raises(BackupError, match=r"is damaged: it is of '\.\./\.\./etc'"):
+        choose(Store(tmp_path), "2026-11-21T000000Z", None)
 
 
 @pytest.mark.parametrize("encrypted", ["dump", "binary log", "nothing"])

@@ -167,8 +167,10 @@ class Store:
         keys = found.keys() if isinstance(found, dict) else set()
         if missing := sorted(Manifest.__required_keys__ - keys):
             raise BackupError(f"{path} is damaged: {', '.join(missing)} is missing")
+        # Who has the copies may have changed them: nothing is fetched to another place.
+        if found["id"] != backup:
+            raise BackupError(f"{path} is damaged: it is of {found['id']!r}")
         for packed in (found, found.get("secrets") or found):
-            # Who has the copies may have changed them: nothing is fetched to another place.
             if packed["file"] != Path(packed["file"]).name:
                 raise BackupError(f"{path} is damaged: {packed['file']} is no file's name")
         return cast("Manifest", found)
