@@ -231,6 +231,20 @@ def test_the_same_release_again_changes_nothing(
     on.assert_old_serves()
 
 
+def test_the_same_release_is_started_anew_where_it_does_not_answer(
+    on: FakeHost, docker: FakeDocker, roll_out: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It hangs, or somebody has stopped its containers."""
+
+    def silent(_release: str, _asker: str, asked: str) -> int | None:
+        return 503 if asked == "GET /readyz" and "start green" not in docker.did else None
+
+    on.behaviour = silent
+    roll_out("old")
+    assert "CHANGED: old serves, in green" in capsys.readouterr().out
+    assert on.runs == {"green": "old"}
+
+
 @pytest.mark.parametrize("changed", ["settings", "a secret", "a worker"])
 def test_what_changed_beside_the_release_is_rolled_out_and_is_no_entry_in_the_ledger(
     on: FakeHost, docker: FakeDocker, roll_out: Program, changed: str

@@ -27,6 +27,8 @@ from order_service.release.colours import Colour
 from order_service.release.limits import Limits
 from order_service.release.measures import Meter, client_of
 
+# What serves is ready at once; a restart of MySQL takes it a moment.
+USUALLY_READY_SECONDS = 10
 INTERRUPTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -77,7 +79,11 @@ def _rollout(given: Wanted) -> str:
     recover(ledger)
     former = colours.serving()
     serves = (former.release(), ledger["active"]) == (given.release, given.release)
-    if serves and not given.force and not former.wants_change(given.release):
+    if (
+        serves
+        and not (given.force or former.wants_change(given.release))
+        and _is_ready(former, given.release, limits)
+    ):
         _clear_up(former, ledger)
         return f"UNCHANGED: {given.release} serves already, in {former.name}"
     new = former.other if former.containers() else former
@@ -93,6 +99,16 @@ def _rollout(given: Wanted) -> str:
         ledger = _write_down(ledger, given)
     _clear_up(new, ledger)
     return f"CHANGED: {given.release} serves, in {new.name}"
+
+
+def _is_ready(colour: Colour, release: str, limits: Limits) -> bool:
+    """Return whether what serves answers: what hangs, or was stopped by hand, is started anew."""
+    try:
+        _wait_until_ready(colour, release, replace(limits, ready_seconds=USUALLY_READY_SECONDS))
+    except CommandError as problem:
+        say(f"{colour.name} does not serve: {problem}")
+        return False
+    return True
 
 
 def _start(new: Colour, release: str, limits: Limits) -> None:
