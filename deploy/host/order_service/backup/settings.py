@@ -67,7 +67,7 @@ def load(path: Path = PATH) -> Settings:
     """
     found: Any = read_json(path, None)
     if not isinstance(found, dict):
-        raise BackupError(f"{path} does not exist; run deploy.yml, whose role `backup` writes it")
+        raise BackupError(f"{path} does not exist; run deploy.yml --tags backup")
     known = {field.name: field.type for field in fields(Settings)}
     if surplus := sorted(found.keys() - known):
         warn(f"{path}: {', '.join(surplus)} is not known to this release, and is left out")
