@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -105,6 +106,19 @@ def test_in_its_last_third_it_is_issued_again_and_served(
     assert on.issuer.has_issued(new)
     assert renew(program, capsys).startswith("UNCHANGED: the private authority's for orders")
     assert on.installed == new
+
+
+def test_a_full_disk_is_told_in_one_line_and_what_serves_goes_on(
+    on: Certificates, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    old = on.installed
+    monkeypatch.setattr(bring, "put", full)
+    with pytest.raises(SystemExit, match=r"FAILED: \[Errno 28\] No space left on device"):
+        program(renew_certificate.main)
+    assert on.served == on.installed == old
 
 
 @pytest.mark.parametrize("age", [200])

@@ -204,7 +204,7 @@ def main() -> None:
     try:
         authority.check(names := names_given(), "TLS_NAMES")
         brought = bring(places, names)
-    except CertificateError as problem:
+    except (CertificateError, OSError) as problem:
         sys.exit(f"certificates: {problem}")
     sys.stdout.write(f"certificates: {brought.text}\n")
     if not brought.public:

@@ -62,7 +62,7 @@ def main() -> None:
                 problem = _ask(settings, now=given.now)
             brought = _bring(settings)
             changed = _take_up(always=brought.changed) or brought.changed
-    except (CertificateError, CommandError) as failure:
+    except (CertificateError, CommandError, OSError) as failure:
         sys.exit(f"FAILED: {failure}")
     if problem:
         sys.stderr.write(f"FAILED: {problem}. What serves goes on: {brought.text}\n")
