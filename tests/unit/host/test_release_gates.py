@@ -187,6 +187,17 @@ def test_a_release_that_is_much_slower_is_taken_back(
     assert on.serves()[0] == ("new" if serves else "old")
 
 
+def test_slow_first_requests_are_no_slow_release(
+    on: FakeHost, clock: Clock, roll_out: Program
+) -> None:
+    """They wait for connections to MySQL; all that come later are fast."""
+    first: Times = {"GET /orders": {0.5: 0, math.inf: 25}}
+    later: Times = {"GET /orders": {0.025: 400, 0.5: 400, math.inf: 425}}
+    on.figures = lambda asked: page(USUAL if asked == "old" else later if clock.now > 3 else first)
+    roll_out()
+    assert on.serves() == ("new", "new")
+
+
 def test_what_is_fast_enough_is_not_slow(on: FakeHost, roll_out: Program) -> None:
     """Twenty times slower, and still 50 ms."""
     fast: Times = {"GET /orders": {0.0025: 100, 0.05: 100, math.inf: 100}}
