@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
+import yaml
 from order_service.release import rollout
 
 from tests.support.fake_docker import FakeDocker
@@ -18,6 +19,7 @@ from tests.support.fake_host import (
     misbehaving,
     page,
 )
+from tests.support.service_process import REPOSITORY
 
 INSERT_FAILS = misbehaving(POST_AGAIN, 500)
 # Requests to one route: of 100, so many took at most so long.
@@ -53,6 +55,21 @@ def test_the_newest_order_is_posted_again_and_nothing_new(on: FakeHost, roll_out
     roll_out()
     assert {f"direct: {POST_AGAIN}", f"nginx: {POST_AGAIN}"} <= set(asked)
     assert on.stored == []
+
+
+def test_what_is_asked_at_once_is_within_the_least_limit_of_nginx(
+    on: FakeHost, clock: Clock, roll_out: Program
+) -> None:
+    """With a limit of so many a second, nginx lets as many more pass in a row."""
+    control = REPOSITORY / "deploy/ansible/roles/control/vars/main.yml"
+    ranges = yaml.safe_load(control.read_text())["control_ranges"]
+    asked: list[str] = []
+    on.behaviour = lambda _, by, request: (
+        asked.append(request) if by == "nginx" and clock.now == 0 else None
+    )
+    roll_out()
+    assert len(asked) > 8
+    assert len(asked) <= ranges["limit_requests_per_second"][0] + 1
 
 
 def test_where_no_order_is_stored_yet_none_is_posted(
