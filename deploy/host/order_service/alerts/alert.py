@@ -8,7 +8,6 @@ well it calls `heartbeat_url`, so that silence is an alarm, too.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import shutil
 import sys
 import time
@@ -22,8 +21,11 @@ from order_service.alerts.settings import Settings, load
 from order_service.host import STATE, CommandError, say
 from order_service.status import machine, processing, samples, status
 from order_service.status.line import Line
+from order_service.turns import held
 
 LOCK = STATE / "alerts.lock"
+# Below the unit's time, TimeoutStartSec.
+LOCK_SECONDS = 240
 # For each part of `status`.
 READING_SECONDS = 15
 # A receiver that refuses all of many alerts is not asked for longer in one run.
@@ -41,9 +43,8 @@ def main() -> None:
             _test(settings)
         else:
             STATE.mkdir(parents=True, exist_ok=True)
-            with LOCK.open("w") as file:
-                # By hand beside the timer: the second one waits, and finds all told.
-                fcntl.flock(file, fcntl.LOCK_EX)
+            # By hand beside the timer: the second one waits, and finds all told.
+            with held(LOCK, LOCK_SECONDS):
                 _run(settings)
     except (CommandError, OSError) as problem:
         sys.exit(f"FAILED: {problem}")

@@ -12,12 +12,11 @@ alone, and end with their processes.
 
 from __future__ import annotations
 
-import fcntl
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from order_service import turns
 from order_service.backup.settings import BackupError
 
 SECONDS = 1800
@@ -39,17 +38,12 @@ def locked(folder: Path, what: str, seconds: float = SECONDS) -> Iterator[None]:
     Raises:
         Busy: another one did it for all the time.
     """
-    deadline = time.monotonic() + seconds
-    with (folder / f".lock-{what}").open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise Busy(
-                        f"another backup or restore has held the lock {what!r} for {seconds:g} s;"
-                        " see `systemctl list-units 'order-service-*'`"
-                    ) from None
-                time.sleep(0.2)
+    with ExitStack() as held:
+        try:
+            held.enter_context(turns.held(folder / f".lock-{what}", seconds))
+        except turns.Busy:
+            raise Busy(
+                f"another backup or restore has held the lock {what!r} for {seconds:g} s;"
+                " see `systemctl list-units 'order-service-*'`"
+            ) from None
         yield
