@@ -32,7 +32,7 @@ from order_service.host import (
     say,
     try_run,
 )
-from order_service.release import colours, ledger, nginx
+from order_service.release import colours, ledger, nginx, smoke
 from order_service.release.project import base
 from order_service.turns import in_turn
 
@@ -159,7 +159,7 @@ def _served() -> bytes | None:
     try:
         with socket.create_connection(("127.0.0.1", int(port)), SECONDS) as plain:
             if colours.dotenv().get("PROXY_PROTOCOL") == "on":
-                plain.sendall(b"PROXY UNKNOWN\r\n")
+                plain.sendall(smoke.PROXY_LINE)
             with context.wrap_socket(plain) as secured:
                 return secured.getpeercert(binary_form=True)
     except OSError:
