@@ -136,7 +136,8 @@ class FakeHost:
         self._write("certificates/tls.crt", leaf.decode())
         self._write("certificates/tls.key", key.decode())
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        ledgers.write(ledgers.activate(ledgers.read(), "old", "", None, "me@here", back=False))
+        served = ledgers.activate(ledgers.read(), "old", "sha256:old", None, "me@here", back=False)
+        ledgers.write(served)
 
     @property
     def is_proxied(self) -> bool:

@@ -57,10 +57,10 @@ def test_the_unit_is_entered_with_the_same_command_and_who_wants_it(
     entered: Entered, program: Program
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        program(commands.main, "--by=ann@laptop", "--wait=5", "rollout", "1a", "--force")
+        program(commands.main, "--by=ann@laptop", "--wait=5", "rollout", "1a", "--digest=x")
     assert ended.value.code == 7
-    what = "rollout 1a --force by ann@laptop"
-    assert entered == [(what, ["--by=ann@laptop", "rollout", "1a", "--force"], 5)]
+    what = "rollout 1a --digest=x by ann@laptop"
+    assert entered == [(what, ["--by=ann@laptop", "rollout", "1a", "--digest=x"], 5)]
 
 
 def test_who_types_it_is_named(

@@ -231,6 +231,18 @@ def test_the_same_release_again_changes_nothing(
     on.assert_old_serves()
 
 
+def test_another_image_of_the_same_release_is_entered_in_the_ledger(
+    on: FakeHost, docker: FakeDocker, roll_out: Program
+) -> None:
+    """As after a pull of another digest; there is no need to say so."""
+    docker.images["order-service:old"] = "sha256:pulled"
+    docker.containers["order-service-blue-app-1"].image = "sha256:former"
+    roll_out("old", "--digest=sha256:of-the-registry")
+    assert on.runs == {"green": "old"}
+    (entry,) = ledgers.read()["releases"]
+    assert (entry["image"], entry["digest"]) == ("sha256:pulled", "sha256:of-the-registry")
+
+
 def test_the_same_release_is_started_anew_where_it_does_not_answer(
     on: FakeHost, docker: FakeDocker, roll_out: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:

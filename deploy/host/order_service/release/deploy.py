@@ -43,7 +43,6 @@ def main() -> None:
     )
     parser.add_argument("release", help="its files and its image are on this host")
     parser.add_argument("--digest", help="what the registry calls the image")
-    parser.add_argument("--force", action="store_true", help="even if it serves already")
     parser.add_argument(
         "--allow-interruption", action="store_true", help="MySQL or nginx may be restarted"
     )
@@ -80,7 +79,7 @@ def deploy(given: argparse.Namespace, told: dict[str, Any]) -> str:
     if migrations.run(release):
         changed.add("schema")
     changed |= api_clients.apply(release)
-    served = rollout.bring(rollout.Wanted(release, given.digest, force=given.force))
+    served = rollout.bring(rollout.Wanted(release, given.digest))
     if changed:
         say(f"changed besides: {', '.join(sorted(changed))}")
     return served if served.startswith("CHANGED") or not changed else f"CHANGED; {served}"

@@ -50,10 +50,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("release", help="the release to serve; its image and folder are here")
     parser.add_argument("--digest", help="what the registry calls the image")
-    parser.add_argument("--force", action="store_true", help="even if it serves already")
     given = parser.parse_args()
     try:
-        say(bring(Wanted(given.release, given.digest, force=given.force)))
+        say(bring(Wanted(given.release, given.digest)))
     except (CommandError, OSError) as problem:
         sys.exit(f"FAILED: {problem}")
 
@@ -164,9 +163,11 @@ def _try_out(new: Colour, release: str, comparison: Comparison | None, limits: L
 
 def _write_down(ledger: ledgers.Ledger, given: Wanted) -> ledgers.Ledger:
     """Enter the release as the one that serves; changed settings alone are no entry."""
-    if ledger["active"] == given.release and not given.force:
-        return ledger
     image = images.find(given.release) or ""
+    known = ledgers.find(ledger, ledger["active"])
+    same = known and (known["release"], known["image"]) == (given.release, image)
+    if same and not given.force:
+        return ledger
     ledger = ledgers.activate(ledger, given.release, image, given.digest, caller(), back=given.back)
     ledgers.write(ledger)
     return ledger
