@@ -57,8 +57,8 @@ class Packed:
 def bring_back(packed: Packed) -> list[str]:
     """Put what is in the file in the place of this host's own; return the names.
 
-    Whoever has read the former ones has to begin anew; the authority has yet to issue nginx's
-    certificate.
+    Programs that have read the former ones have to be started again, and nginx needs a certificate
+    of this authority.
 
     Raises:
         BackupError: the file is damaged, or its key is missing or wrong.

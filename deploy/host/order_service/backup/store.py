@@ -2,7 +2,7 @@
 
     <UTC time>/manifest.json            a full backup: see Manifest
     <UTC time>/orders.sql.zst[.age]
-    <UTC time>/secrets.tar.zst.age      what a new host needs beside it: see kept_secrets
+    <UTC time>/secrets.tar.zst.age      what a new host needs, too: see host_secrets
     binlogs/<server's UUID>/<log>_<UTC time of the copy>.zst[.age]
     binlogs/<server's UUID>/<log>_<UTC time of the copy>.json   see BinlogCopy
     last-backup.json, last-binlog.json, last-drill.json: see State

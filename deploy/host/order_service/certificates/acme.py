@@ -2,7 +2,8 @@
 
 In the stack it stays, looks each hour, and hands the certificate to nginx. On a deployed host the
 command `certificate` runs it `--once`. A failure leaves what was issued before, and pauses that
-grow keep within what authorities allow. certbot's hooks are not used: one that fails runs no more.
+grow keep within what authorities allow. certbot's hooks are not used, since it
+runs none again that failed.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 An ACME authority is asked where the settings want one. Then nginx's folder gets what it is to
 serve: the operator's own certificate, the ACME authority's, or one of the host's own authority,
-renewed in time. At last nginx takes up what it does not serve yet. Whatever fails, what serves goes
-on.
+renewed in time. Then nginx reads it, if it serves another one. Whatever fails, what serves goes on.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ PRIVATE = ROOT / "private"
 LEAF = CERTIFICATES / "tls.crt"
 ACME_SECONDS = 900
 SECONDS = 10
-# That the public certificate which serves was not renewed is no reason to stop a deployment.
+# A public certificate serves, but was not renewed: a deployment goes on.
 NOT_RENEWED = 3
 
 

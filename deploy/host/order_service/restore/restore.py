@@ -193,7 +193,7 @@ def _let_deployments_pass(deadline: float) -> None:
     """
     while what := unit.NAME and unit.under_way():
         if time.monotonic() > deadline:
-            raise BackupError(f"{what} is still under way; the drill has waited for it in vain")
+            raise BackupError(f"{what} is still under way, so there was no drill")
         time.sleep(EVERY_SECONDS)
 
 
