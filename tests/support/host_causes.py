@@ -73,6 +73,9 @@ CAUSES = {
     "away": Cause(
         lambda on: on.processes(away=stamp(minutes=16)), "receiver", "away since", "ReceiverAway"
     ),
+    "a failed order": Cause(
+        lambda on: on.orders_were(991, 9, minutes=29), "orders", "1 of 10 .* failed", "OrderFailed"
+    ),
     "failed orders": Cause(
         lambda on: on.orders_were(981, 8, minutes=29), "orders", "2 of 21 .* failed", "OrdersFail"
     ),

@@ -102,6 +102,14 @@ def test_a_program_that_hangs_keeps_nobody_from_being_told(
     assert "HostNeedsAttention on orders-1\nhost: cannot be told" in texts[0]
 
 
+def test_what_nobody_has_thought_of_hides_no_other_part(alerts: Alerts) -> None:
+    """Such as an answer of the service's that is another than expected."""
+    alerts.on.destination("")
+    alerts.on.on.processing = {"receiver": None}
+    assert len(alerts.told()) == 1
+    assert "processing: cannot be told" in alerts.told(15 * MINUTE)[0]
+
+
 def test_a_full_disk_is_told_and_once_too(alerts: Alerts, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, value: Any) -> None:
         if path.is_relative_to(alerts.on.on.root / "state"):
@@ -171,8 +179,8 @@ def test_orders_and_disks_are_watched_by_the_program_itself(alerts: Alerts) -> N
     alerts.on.figures(completed=1000, failed=10)
     assert alerts.told() == []
     alerts.on.figures(completed=1009, failed=11)
-    alerts.told()
-    (text,) = alerts.told(2 * MINUTE)
+    (text,) = alerts.told()
+    assert alerts.told(2 * MINUTE) == []
     assert "orders: 1 of 10 that have ended in half an hour have failed" in text
     samples = json.loads((alerts.on.on.root / "state/samples.json").read_text())
     assert len(samples["disks"][str(alerts.on.on.root)]) == 1  # one an hour is enough
@@ -216,6 +224,7 @@ def test_alerts_that_prometheus_has_too_agree_with_it() -> None:
     limits = {
         "OrderServiceQueueOld": f"> {processing.QUEUE_SECONDS}",
         "OrderServiceOrdersFail": f"> {processing.FAILED_SHARE}",
+        "OrderServiceOrderFailed": f"< {processing.FEWEST_ENDED}",
         "OrderServiceBackupOld": f"> {backups.BACKUP_AGE.total_seconds() / 3600:.0f} * 3600",
         "OrderServiceDrillOld": f"> {backups.DRILL_AGE.days} * 86400",
         "OrderServiceDiskFull": f"< {machine.FREE_DISK}",

@@ -77,6 +77,7 @@ RULES = {
     "pause": Rule("OrderServicePaused", WARNING, 0, "Run `flask processing resume`.", _MONITORING),
     "receiver": Rule("OrderServiceReceiverAway", CRITICAL, 0, _RECEIVER, _MONITORING),
     "orders": Rule("OrderServiceOrdersFail", CRITICAL, 2, _RETRY, _MONITORING),
+    "orders few": Rule("OrderServiceOrderFailed", WARNING, 0, _RETRY, _MONITORING),
     "events": Rule(
         "OrderServiceEventsLate", WARNING, 5, "See README, Monitoring.", _MONITORING
     ),

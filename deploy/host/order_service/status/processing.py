@@ -19,6 +19,8 @@ HTTP_OK = 200
 # The same as of Prometheus' rules, as far as there are such.
 QUEUE_SECONDS = 300
 FAILED_SHARE = 0.05
+# Of fewer, one that has failed is no reason to wake anybody.
+FEWEST_ENDED = 20
 PAUSED = timedelta(hours=1)
 AWAY = timedelta(minutes=15)
 _FIGURE = re.compile(r'^order_service_(\w+)(?:\{status="(\w+)"\})? (\S+)$', re.MULTILINE)
@@ -45,7 +47,8 @@ def processing() -> Iterator[Line]:
     if counted := samples.ended_since(*_ended(figures)):
         ended, failed = counted
         text = f"{failed:.0f} of {ended:.0f} that have ended in half an hour have failed"
-        yield Line("orders", text, good=failed <= FAILED_SHARE * ended)
+        few = "few" if ended < FEWEST_ENDED else ""
+        yield Line("orders", text, good=failed <= FAILED_SHARE * ended, subject=few)
     # There are such figures only where events are wanted.
     if figures.get("events_receiver_away"):
         yield Line("events receiver", "away", good=False)

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from order_service.host import CommandError
 from order_service.status import backups, machine, processing, serving, trust
 from order_service.status.line import Line
 
@@ -58,7 +57,7 @@ def read(reading: Reading) -> Iterator[Line]:
     """Give the reading's lines; that it cannot be read is one as well."""
     try:
         yield from reading()
-    except (CommandError, OSError, KeyError, ValueError) as problem:
+    except Exception as problem:  # noqa: BLE001 - whatever it is, the other parts are told
         yield Line(
             reading.__name__, "cannot be told", good=False, subject=UNKNOWN, why=str(problem)
         )
