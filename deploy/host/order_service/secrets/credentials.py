@@ -47,7 +47,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         given.run(given)
-    except CommandError as problem:
+    except (CommandError, OSError, ValueError) as problem:
         sys.exit(f"FAILED: {problem}")
 
 
