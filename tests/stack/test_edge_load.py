@@ -22,6 +22,8 @@ pytestmark = pytest.mark.extended
 
 # More than nginx keeps: those that idle for longest make room.
 IDLE = 5000
+# As many as it keeps, of those that are not idle.
+BUSY = 4000
 AT_ONCE = 20
 WORKERS = 16
 ASKING = 10
@@ -33,8 +35,8 @@ PEAK = "cat /sys/fs/cgroup/memory.peak || cat /sys/fs/cgroup/memory/memory.max_u
 
 
 @contextmanager
-def idle_clients(address: str) -> Iterator[None]:
-    """Have as many clients that have agreed on TLS and ask for nothing."""
+def idle_clients(address: str, number: int = IDLE, sent: bytes = b"") -> Iterator[None]:
+    """Have as many clients that have agreed on TLS, and send no more than this."""
     opened: list[asyncio.StreamWriter] = []
     done, stopping = Event(), Event()
     context = ssl.create_default_context()
@@ -44,11 +46,12 @@ def idle_clients(address: str) -> Iterator[None]:
     async def open_one(gate: asyncio.Semaphore) -> None:
         async with gate:
             _, writer = await asyncio.open_connection(address, 8443, ssl=context)
+            writer.write(sent)
             opened.append(writer)
 
     async def all_of_them() -> None:
         gate = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(open_one(gate) for _ in range(IDLE)), return_exceptions=True)
+        await asyncio.gather(*(open_one(gate) for _ in range(number)), return_exceptions=True)
         done.set()
         while not stopping.is_set():
             await asyncio.sleep(0.1)
@@ -59,7 +62,7 @@ def idle_clients(address: str) -> Iterator[None]:
     thread.start()
     try:
         assert done.wait(120), f"only {len(opened)} connections"
-        assert len(opened) > IDLE * 0.9
+        assert len(opened) > number * 0.9
         yield
     finally:
         stopping.set()
@@ -70,7 +73,9 @@ def idle_clients(address: str) -> Iterator[None]:
 def edge(shared_stack: Stack) -> Iterator[Edge]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with running_edge(shared_stack, NGINX_WORKERS=str(WORKERS)) as edge:
+    # Clients of many addresses, for each of which there is a limit.
+    settings = {"NGINX_WORKERS": str(WORKERS), "LIMIT_CONNECTIONS": str(IDLE)}
+    with running_edge(shared_stack, LIMIT_REQUESTS_PER_SECOND=str(IDLE), **settings) as edge:
         yield edge
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -100,6 +105,21 @@ def test_idle_clients_and_a_reload_fit_into_its_memory(edge: Edge) -> None:
     assert "exited on signal" not in edge.logs("nginx")
     peak = int(edge.shell("nginx", PEAK).stdout)
     assert peak < described["HostConfig"]["Memory"] * 0.9
+
+
+@pytest.mark.parametrize("size", [15_000, 60_000])
+def test_bodies_that_do_not_end_fit_into_its_memory(edge: Edge, size: int) -> None:
+    """Those that find no room are to come again."""
+    edge.compose("restart", "nginx")
+    edge.wait_until_it_passes_on()
+    before = workers(edge)
+    (network,) = edge.inspect("nginx")["NetworkSettings"]["Networks"].values()
+    head = f"POST /ping HTTP/1.1\r\nHost: x\r\nContent-Length: {size + 1}\r\n\r\n"
+    with idle_clients(network["IPAddress"], BUSY, head.encode() + b"x" * size):
+        pass
+    assert workers(edge) == before
+    assert edge.accesses("status", "500") == []
+    wait_until(lambda: edge.ask("/").status == 200, 30, "an answer")
 
 
 @contextmanager
