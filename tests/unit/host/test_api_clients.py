@@ -174,7 +174,7 @@ def test_a_rotation_that_is_cut_off_is_ended_by_the_next(
 
     with monkeypatch.context() as patched:
         patched.setattr(docker, "flask", cut_off)
-        with pytest.raises(OSError, match="cut off"):
+        with pytest.raises(SystemExit, match="FAILED: cut off"):
             host.rotate("--client", "shop")
     assert host.scopes("shop", former) is not None
     host.rotate("--client", "shop")
