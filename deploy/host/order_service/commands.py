@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def is_alone(command: str, arguments: list[str]) -> bool:
-    """Return whether this may not be done beside another one like it."""
+    """Return whether only one such command may run at a time."""
     words = ALONE.get(command)
     return words is not None and (not words or bool(words & set(arguments)))
 

@@ -56,7 +56,7 @@ def try_run(
     env: dict[str, str] | None = None,
     text: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command, whatever comes of it; output is text, both streams apart.
+    """Run a command, whether it fails or not; output is text, both streams apart.
 
     Raises:
         CommandError: it took longer than the seconds, or is not on this host.

@@ -90,7 +90,7 @@ def _tell(settings: Settings, book: books.Book, now: float) -> list[str]:
         if key in problems:
             continue  # nobody is told the end of what they have not heard of
         if not settings.url:
-            if over:  # a trouble that lasts is told when there is an address one day
+            if over:  # a trouble that lasts is told once there is an address
                 books.told(book, key, now, over=True)
                 books.write(book)
             continue

@@ -23,7 +23,7 @@ class Limits:
 
     @classmethod
     def read(cls) -> Limits:
-        """Return what the host's file says; what only a newer program knows is passed over.
+        """Return what the host's file says; what only a newer program knows is left out.
 
         Raises:
             CommandError: the file is not JSON.

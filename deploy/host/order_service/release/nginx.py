@@ -16,7 +16,7 @@ CONTAINER = "order-service-nginx-1"
 LIVE = STACK / "deploy" / "nginx"
 FORMER = STACK / "deploy" / "nginx.former"
 CONFIG = ("-c", "/etc/nginx/service/nginx.conf")
-# conf.d is made anew, so that a template that is gone leaves nothing behind.
+# conf.d is emptied first, so that a template that is gone leaves nothing behind.
 RENDER = (
     "sh /etc/nginx/service/check-settings.sh && rm -f /etc/nginx/conf.d/*.conf"
     " && /docker-entrypoint.d/20-envsubst-on-templates.sh"

@@ -101,7 +101,7 @@ def _rollout(given: Wanted) -> str:
 
 
 def _is_ready(colour: Colour, release: str, limits: Limits) -> bool:
-    """Return whether what serves answers: what hangs, or was stopped by hand, is started anew."""
+    """Return whether what serves answers: what hangs, or was stopped by hand, is started again."""
     try:
         _wait_until_ready(colour, release, replace(limits, ready_seconds=USUALLY_READY_SECONDS))
     except CommandError as problem:
