@@ -239,7 +239,7 @@ def test_a_restart_that_was_cut_off_is_made_by_the_next_deployment(host: Host) -
 
 
 def test_a_restart_that_was_cut_off_leaves_nobody_turned_away(host: Host) -> None:
-    maintenance.on(stack.RESTART)
+    maintenance.on(stack.RESTART, for_a_job=True)
     host.deploy()
     assert not maintenance.is_on()
     maintenance.on("by hand")

@@ -40,16 +40,19 @@ def main() -> None:
         sys.exit(f"FAILED: {problem}")
 
 
-def on(reason: str) -> bool:
-    """Close the service for that reason, the only one from now on; return whether it was not.
+def on(reason: str, *, for_a_job: bool = False) -> bool:
+    """Close the service; return whether that changes anything. A reason that is there stays.
+
+    Who closes it by hand, though, takes it over from a job that would open it at its end.
 
     Raises:
+        CommandError: the file is not what this program has written.
         OSError: the file cannot be written, and the service is as it was.
     """
-    if is_on(reason):
+    if is_on() and (for_a_job or not read_json(FILE, {}).get("for_a_job")):
         return False
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    write_json(FILE, {"reason": reason, "since": now()})
+    write_json(FILE, {"reason": reason, "since": now(), "for_a_job": for_a_job})
     return True
 
 
@@ -85,8 +88,7 @@ def described() -> str:
 @contextmanager
 def closed(reason: str) -> Iterator[None]:
     """Have the service closed meanwhile; one that is closed for another reason stays so."""
-    if not is_on():
-        on(reason)
+    on(reason, for_a_job=True)
     try:
         yield
     finally:
