@@ -116,5 +116,5 @@ def test_a_service_that_knows_no_advisory_at_all_is_none(
 ) -> None:
     monkeypatch.setattr(Advisories, "bad", ())
     done = audit(project, advisories)
-    assert f"{advisories} knows none" in done.stderr
+    assert "there are no advisories: the service knows none" in done.stderr
     assert "No known vulnerabilities found" not in done.stdout
