@@ -1,10 +1,10 @@
-# check=skip=InvalidDefaultArgInFrom
 # The service's image: the web process, `flask process-orders`, migrations, and the one-shots of
 # the stack. And, as the target `acme`, that of the client of ACME authorities. Each is built in two
 # stages, so that no package cache is in what runs.
 #
-# docker-compose.yml names what they are built on: `docker compose build app`.
-ARG PYTHON_IMAGE
+# docker-compose.yml says what they are built on, by digest where that is pinned; this is the same
+# tag, for a plain `docker build`.
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
 
 # checkov:skip=CKV_DOCKER_7:the argument names the version
 FROM $PYTHON_IMAGE AS builder

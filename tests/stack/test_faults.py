@@ -22,8 +22,8 @@ from tests.support.stack import Stack, StackClient
 SETTINGS = {"PROCESSOR_LEASE_SECONDS": "3", "SIMULATE_MAX_MILLISECONDS": "20"}
 THREADS = 6
 PAUSE = 0.02
-# Where each load's orders begin: no load comes near the next one's.
-FIRST_IDS = itertools.count(1_000_000_000, 1_000_000)
+# Where each load's orders begin: no load comes near the next one's, nor near a Traffic's.
+FIRST_IDS = itertools.count(2_000_000_000, 1_000_000)
 
 
 @pytest.fixture(scope="module")
