@@ -107,17 +107,17 @@ def up(release: str) -> list[str]:
 
     Where one that runs is restarted, clients are told to come again meanwhile.
     """
-    if any(_change(STACK, release, name) for name in SERVICES) or maintenance.is_on(RESTART):
+    found = {name: _change(STACK, release, name) for name in SERVICES}
+    if any(found.values()) or maintenance.is_on(RESTART):
         with maintenance.closed(RESTART):
-            return _up(release)
-    return _up(release)
+            return _up(release, found)
+    return _up(release, found)
 
 
-def _up(release: str) -> list[str]:
+def _up(release: str, found: dict[str, Change | None]) -> list[str]:
     started = []
-    for name in SERVICES:
+    for name, change in found.items():
         former = _container(name)
-        change = _change(STACK, release, name)
         described = _described(STACK, release, name)
         if change or not former:
             # Before: one that does not get healthy has to differ from what is set back.
