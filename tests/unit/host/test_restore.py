@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from order_service import containers
 from order_service.backup import host_secrets
 from order_service.backup.host_secrets import Packed
 from order_service.backup.settings import BackupError, Settings
@@ -145,9 +146,10 @@ def test_a_restore_that_is_cut_off_while_the_service_stops_leaves_it_serving(
         ran.append(command[1])
         if command[1] == "stop":
             raise SystemExit("interrupted by SIGTERM")
-        return "blue-app-1 healthy" if command[1] == "inspect" else "blue-app-1"
+        return "healthy" if command[1] == "inspect" else "blue-app-1"
 
-    monkeypatch.setattr(live, "run", run)
+    for module in (live, containers):
+        monkeypatch.setattr(module, "run", run)
     with pytest.raises(SystemExit), live.service_stopped():
         pass
     assert ran[-2:] == ["restart", "inspect"]

@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from order_service.containers import HEALTH
 from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, try_run
 from order_service.release import changes
 from order_service.release.project import Project
@@ -120,7 +121,7 @@ class Colour:
 
     def worker_health(self) -> str:
         """Return what its health check says of the worker here; empty where there is none."""
-        return self._of_worker("{{with .State.Health}}{{.Status}}{{end}}")
+        return self._of_worker(HEALTH)
 
     def worker_address(self) -> str:
         """Return where the worker here can be asked; empty where there is none."""

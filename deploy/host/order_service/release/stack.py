@@ -10,12 +10,12 @@ up     start what is not running, and restart what has changed
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from order_service.host import RELEASES, STACK, CommandError, copy_file, run, say, try_run
+from order_service.containers import wait_until_healthy
+from order_service.host import RELEASES, STACK, CommandError, copy_file, say, try_run
 from order_service.release import changes, images, ledger, maintenance, mysql_upgrade, network
 from order_service.release.changes import Change
 from order_service.release.project import BASE_FILES, Project, base
@@ -137,16 +137,8 @@ def _up(release: str, found: dict[str, Change | None]) -> list[str]:
 
 
 def _wait_until_healthy(name: str) -> None:
-    """Wait for a container that runs; Compose would also compare what it is."""
-    form = "{{with .State.Health}}{{.Status}}{{end}}"
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        health = run(["docker", "inspect", "--format", form, _name(name)]).strip()
-        if health in ("", "healthy"):
-            return
-        if time.monotonic() > deadline:
-            raise CommandError(f"{name} is {health}; see: sudo docker logs {_name(name)}")
-        time.sleep(0.5)
+    for container, state in wait_until_healthy([_name(name)], START_SECONDS).items():
+        raise CommandError(f"{name} is {state}; see: sudo docker logs {container}")
 
 
 def _change(folder: Path, release: str, name: str) -> Change | None:

@@ -21,6 +21,7 @@ from order_service.backup.mysql_session import Server
 from order_service.backup.settings import BackupError, Settings, warn
 from order_service.backup.store import AFTER_RESTORE, BEFORE_RESTORE, Store
 from order_service.backup.table_digests import Digest, differences, digests
+from order_service.containers import wait_until_healthy
 from order_service.host import STACK, UPSTREAM, CommandError, run
 from order_service.program import PLACE
 from order_service.release import ledger, maintenance, project
@@ -148,23 +149,11 @@ def _containers(colour: str, *options: str) -> list[str]:
 
 
 def _wait_until_healthy(names: list[str]) -> None:
-    """Wait for the containers that have a health check.
-
-    Raises:
-        BackupError: one is not healthy in time.
-    """
-    show = "{{.Name}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}}"
-    deadline = time.monotonic() + _HEALTHY_SECONDS
-    while True:
-        states = run(["docker", "inspect", f"--format={show}", *names]).splitlines()
-        if all(state.endswith(" healthy") for state in states):
-            return
-        if time.monotonic() > deadline:
-            raise BackupError(
-                f"the service was started again, but is not ready: {'; '.join(states)}; see"
-                " `docker logs`"
-            )
-        time.sleep(0.5)
+    if ill := wait_until_healthy(names, _HEALTHY_SECONDS):
+        states = "; ".join(f"{name} {state}" for name, state in ill.items())
+        raise BackupError(
+            f"the service was started again, but is not ready: {states}; see `docker logs`"
+        )
 
 
 def _load_beside(
