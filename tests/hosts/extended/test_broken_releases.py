@@ -34,6 +34,25 @@ def deploy_under_load(deployment: Deployment, **variables: object) -> PlaybookRu
     return run
 
 
+def rolled_out_in_vain(
+    deployment: Deployment, breakage: str, settings: str
+) -> tuple[str, list[int]]:
+    """Roll out what is broken, under traffic that must not notice; the old release serves on.
+
+    Returns:
+        What the rollout has said, and the numbers of attempts at the orders.
+    """
+    old = deployment.readiness()["release"], deployment.colour
+    with Traffic(deployment.client()) as sent:
+        run = roll_out_by_hand(deployment, breakage=breakage, settings=settings)
+        sent.flows()
+    sent.assert_unharmed()
+    output = run.stdout + run.stderr
+    assert run.returncode == 1, output
+    assert (deployment.readiness()["release"], deployment.colour) == old
+    return output, assert_completed_once(deployment, sent.accepted)
+
+
 def test_an_image_that_does_not_build(broken: Deployment) -> None:
     broken.checkout.replace(
         "Dockerfile", "WORKDIR /app", 'WORKDIR /app\nRUN echo "this cannot work" && false'
@@ -73,34 +92,20 @@ def test_an_image_that_does_not_build(broken: Deployment) -> None:
 def test_what_is_broken_is_never_switched_to(
     deployment: Deployment, breakage: str, settings: str, said: str, logged: str
 ) -> None:
-    old = deployment.readiness()["release"], deployment.colour
-    with Traffic(deployment.client()) as sent:
-        run = roll_out_by_hand(deployment, breakage=breakage, settings=settings)
-        sent.flows()
-    sent.assert_unharmed()
-    output = run.stdout + run.stderr
-    assert run.returncode == 1, output
+    output, _ = rolled_out_in_vain(deployment, breakage, settings)
     assert re.search(said, output), output
     assert logged in output
     assert "switched nginx" not in output
-    assert (deployment.readiness()["release"], deployment.colour) == old
-    assert_completed_once(deployment, sent.accepted)
 
 
 def test_one_whose_worker_fails_each_order_is_taken_back(deployment: Deployment) -> None:
     """Clients notice nothing: the former release completes at the next attempt what it failed."""
-    old = deployment.readiness()["release"], deployment.colour
+    served = deployment.colour
     breakage = edited("processing/handlers/simulate.py", 's/time.sleep(.*)/raise OSError("why")/')
-    with Traffic(deployment.client()) as sent:
-        run = roll_out_by_hand(deployment, breakage=breakage, settings=WORKER)
-        sent.flows()
-    sent.assert_unharmed()
-    output = run.stdout + run.stderr
-    assert run.returncode == 1, output
+    output, attempts = rolled_out_in_vain(deployment, breakage, WORKER)
     assert re.search(r"\d+ of \d+ attempts at orders failed", output), output
-    assert f"switched nginx back to {old[1]}" in output
-    assert (deployment.readiness()["release"], deployment.colour) == old
-    assert max(assert_completed_once(deployment, sent.accepted)) > 1
+    assert f"switched nginx back to {served}" in output
+    assert max(attempts) > 1
 
 
 def test_one_that_answers_500_to_the_smoke_test_through_nginx(broken: Deployment) -> None:
