@@ -26,6 +26,7 @@ import files
 import pytest
 from order_service import host
 from order_service.certificates import authority
+from order_service.dotenv import dotenv
 from order_service.release import colours, measures, smoke
 from order_service.release import ledger as ledgers
 from order_service.secrets import secret_files
@@ -142,7 +143,7 @@ class FakeHost:
     @property
     def is_proxied(self) -> bool:
         """Whether nginx is behind a balancer that speaks the PROXY protocol."""
-        return colours.dotenv().get("PROXY_PROTOCOL") == "on"
+        return dotenv().get("PROXY_PROTOCOL") == "on"
 
     def add_release(self, name: str) -> None:
         """Have a release's files and image."""

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from order_service.certificates import bring
 from order_service.certificates.authority import CertificateError, end_of, start_of
+from order_service.dotenv import dotenv
 from order_service.host import (
     CERTIFICATES,
     RELEASES,
@@ -31,7 +32,7 @@ from order_service.host import (
     say,
     try_run,
 )
-from order_service.release import colours, ledger, nginx, smoke
+from order_service.release import ledger, nginx, smoke
 from order_service.release.project import base
 from order_service.turns import in_turn
 
@@ -157,7 +158,7 @@ def _served() -> bytes | None:
     context.verify_mode = ssl.CERT_NONE
     try:
         with socket.create_connection(("127.0.0.1", int(port)), SECONDS) as plain:
-            if colours.dotenv().get("PROXY_PROTOCOL") == "on":
+            if dotenv().get("PROXY_PROTOCOL") == "on":
                 plain.sendall(smoke.PROXY_LINE)
             with context.wrap_socket(plain) as secured:
                 return secured.getpeercert(binary_form=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from order_service.containers import HEALTH
+from order_service.dotenv import dotenv
 from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, try_run
 from order_service.release import changes
 from order_service.release.project import Project
@@ -173,10 +174,3 @@ def serving() -> Colour:
 def upstream_for(colour: Colour) -> str:
     """Return what nginx is told to send requests to that place."""
     return f"server {colour.address}:{PORT} max_fails=0;  # {colour.name}\n"
-
-
-def dotenv() -> dict[str, str]:
-    """Return the settings that Compose reads on this host."""
-    lines = (STACK / ".env").read_text(encoding="utf-8").splitlines()
-    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    return {name.strip(): value.strip().strip("'\"") for name, value in pairs}

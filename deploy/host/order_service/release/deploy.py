@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from order_service import program
+from order_service.dotenv import PATH as DOTENV
 from order_service.host import (
     SETTINGS,
     STACK,
@@ -32,7 +33,6 @@ from order_service.release import colours, migrations, rollout, stack
 from order_service.release.colours import Colour
 from order_service.secrets import api_clients, credentials
 
-DOTENV = STACK / ".env"
 FILES = {"limits": "rollout.json", "clients": "clients.json"}
 
 

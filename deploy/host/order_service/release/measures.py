@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from order_service.dotenv import dotenv
 from order_service.host import CommandError
 from order_service.release import colours
 from order_service.release.colours import Colour
@@ -99,5 +100,5 @@ class Meter:
 
 def client_of(colour: Colour, password: str = PASSWORDS[0]) -> Client:
     """Return who asks the service of a place directly."""
-    username = colours.dotenv().get("AUTH_USERNAME") or "admin"
+    username = dotenv().get("AUTH_USERNAME") or "admin"
     return Client(colour.address, colours.PORT, username, colour.secret(password).strip())

@@ -6,8 +6,8 @@ described otherwise than it was made, and take nginx and the colours out of it f
 
 from __future__ import annotations
 
+from order_service.dotenv import dotenv
 from order_service.host import run, say, try_run
-from order_service.release.colours import dotenv
 
 NAME = "order-service_web"
 # A private one of ours; Docker before version 27 wants one to be named.

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 
+from order_service.dotenv import dotenv
 from order_service.host import CommandError, caller, say
 from order_service.release import answers, colours, evidence, images, maintenance, nginx, smoke
 from order_service.release import ledger as ledgers
@@ -147,7 +148,7 @@ def _try_out(new: Colour, release: str, comparison: Comparison | None, limits: L
         address="127.0.0.1",
         port=limits.https_port,
         tls_name=limits.public_name,
-        proxied=colours.dotenv().get("PROXY_PROTOCOL") == "on",
+        proxied=dotenv().get("PROXY_PROTOCOL") == "on",
     )
     if not smoke.test(direct):
         say("no order is stored yet, so none could be posted again")

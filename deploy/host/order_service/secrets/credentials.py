@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 
+from order_service.dotenv import dotenv
 from order_service.host import STATE, CommandError, caller, now, read_json, say, write_json
 from order_service.release import colours, ledger, rollout
 from order_service.secrets import api_clients, database_accounts, secret_files
@@ -169,7 +170,7 @@ def _show(given: argparse.Namespace) -> None:
             return secret_files.text(name, volume)
         return f"sudo cat {secret_files.folder(volume) / name}"
 
-    say(f"API user       {colours.dotenv().get('AUTH_USERNAME') or 'admin'}")
+    say(f"API user       {dotenv().get('AUTH_USERNAME') or 'admin'}")
     say(f"API password   {secret(PASSWORD)}")
     say(f"  changed      {secret_files.changed_at(PASSWORD):%Y-%m-%d %H:%M} UTC")
     former = "is still accepted: end it with -e retire=api"
