@@ -73,6 +73,13 @@ echo "worker_connections $((CONNECTIONS / NGINX_WORKERS));" | write connections
   done
   echo "real_ip_header $header;"
   echo "real_ip_recursive on;"
+  # Who speaks for itself, and is a proxy.
+  echo "geo \$is_proxy {"
+  echo "default 0;"
+  for network in 127.0.0.0/8 ::1 $networks; do
+    echo "$network 1;"
+  done
+  echo "}"
 } | write trusted-proxies
 listen_on 8080 "$listen" | write http-listen
 listen_on 8443 "ssl $listen" | write https-listen

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ context = ssl._create_unverified_context()
 print(urllib.request.urlopen("https://[{}]:8443/", context=context).read().decode())
 """
 PROXY = b"PROXY TCP4 198.51.100.7 192.0.2.1 40000 443\r\n"
+# As HAProxy speaks it when it asks for itself: version 2, LOCAL.
+LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+MOST_A_SECOND = 10
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,7 @@ def edge(shared_stack: Stack) -> Iterator[Edge]:
     settings = {
         "TRUSTED_PROXIES": GATEWAYS,
         "LIMIT_FAILED_LOGINS": str(MOST_WRONG),
+        "LIMIT_REQUESTS_PER_SECOND": str(MOST_A_SECOND),
         "IPV6": "true" if HAS_IPV6 else "false",
         # A network of its own.
         "WEB_SUBNET_IPV6": f"fd{secrets.token_hex(1)}:{secrets.token_hex(2)}:1:2::/64",
@@ -90,10 +95,19 @@ def test_a_client_cannot_fill_the_log_with_long_lines(edge: Edge) -> None:
     assert (line["path"], line["user_agent"]) == (f"{path[:512]}...", f"{'y' * 256}...")
 
 
-def test_maintenance_is_answered_until_it_ends(edge: Edge) -> None:
-    file = edge.checkout / "deploy" / "nginx" / "upstream" / "maintenance.json"
+@contextmanager
+def lying_there(edge: Edge, name: str) -> Iterator[None]:
+    """Have a file beside the upstream."""
+    file = edge.checkout / "deploy" / "nginx" / "upstream" / name
     file.write_text("{}")
     try:
+        yield
+    finally:
+        file.unlink()
+
+
+def test_maintenance_is_answered_until_it_ends(edge: Edge) -> None:
+    with lying_there(edge, "maintenance.json"):
         for method, path in (("GET", "/orders"), ("POST", "/orders"), ("GET", "/no/such/path")):
             answer = edge.ask(path, {"X-Request-ID": "mine"}, method=method)
             assert answer.status == 503
@@ -112,9 +126,41 @@ def test_maintenance_is_answered_until_it_ends(edge: Edge) -> None:
         docker("restart", "--time", "1", *edge.containers("nginx"))
         edge.wait_until_it_passes_on()
         assert edge.ask("/orders").status == 503
-    finally:
-        file.unlink()
     assert edge.ask("/orders").status == 200
+
+
+def test_a_balancer_is_told_whether_to_send_clients_here(edge: Edge) -> None:
+    assert edge.ask("/lb-health").status == 200
+    assert edge.ask("/lb-health", tls=False).status == 200
+    with lying_there(edge, "maintenance.json"):
+        assert edge.ask("/lb-health").status == 200
+    with lying_there(edge, "drain"):
+        for answer in (edge.ask("/lb-health"), edge.ask("/lb-health", tls=False)):
+            assert (answer.status, json.loads(answer.body)) == (503, {"status": "draining"})
+        assert edge.ask("/orders").status == 200
+        inside = edge.shell("nginx", "curl -so /dev/null -w '%{http_code}' :8081/lb-health")
+        assert inside.stdout == "503"
+    docker("pause", edge.servers[0])
+    try:
+        began = time.monotonic()
+        answer = edge.ask("/lb-health")
+        assert time.monotonic() - began < 2
+        assert (answer.status, json.loads(answer.body)) == (503, {"status": "away"})
+    finally:
+        docker("unpause", edge.servers[0])
+    assert edge.ask("/lb-health").status == 200
+    # Neither limited nor written down.
+    statuses = {edge.ask("/lb-health", tls=False).status for _ in range(4 * MOST_A_SECOND)}
+    assert statuses == {200}
+    assert edge.accesses("path", "/lb-health") == []
+
+
+def test_a_client_is_not_told_what_a_balancer_is(edge: Edge) -> None:
+    with lying_there(edge, "drain"):
+        for forwarded in ("198.51.100.6", "192.168.1.1, 198.51.100.6"):
+            answer = edge.ask("/lb-health", {"X-Forwarded-For": forwarded})
+            assert (answer.status, json.loads(answer.body)) == (404, {"error": "Not found"})
+            assert edge.accesses("request_id", answer.headers["X-Request-ID"])
 
 
 def test_the_proxy_protocol_tells_the_client(edge: Edge) -> None:
@@ -128,6 +174,9 @@ def test_the_proxy_protocol_tells_the_client(edge: Edge) -> None:
     assert asked == [401] * MOST_WRONG + [429]
     other = PROXY.replace(b"100.7", b"100.8")
     assert edge.ask("/", first=other).body == "198.51.100.8"
+    assert edge.ask("/lb-health", first=other).status == 404
+    assert edge.ask("/lb-health", first=LOCAL).status == 200
+    assert edge.ask("/lb-health", first=LOCAL, tls=False).status == 200
     with socket.create_connection((edge.host, edge.http_port), 10) as connection:
         connection.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
         with suppress(ConnectionError):

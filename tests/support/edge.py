@@ -80,17 +80,16 @@ class Edge(Stack):
 
     def ask(
         self, path: str, headers: Mapping[str, str] | None = None, *,
-        first: bytes = b"", address: str = "127.0.0.1", method: str = "GET",
+        first: bytes = b"", address: str = "127.0.0.1", method: str = "GET", tls: bool = True,
     ) -> Answer:  # fmt: skip
-        """Ask over TLS; `first` are bytes that a balancer sends before anything else."""
+        """Ask over TLS or not; `first` are bytes that a balancer sends before anything else."""
         connection = http.client.HTTPConnection("localhost", timeout=SECONDS)
+        port = self.https_port if tls else self.http_port
         with ExitStack() as opened:
-            plain = opened.enter_context(
-                socket.create_connection((address, self.https_port), SECONDS)
-            )
+            plain = opened.enter_context(socket.create_connection((address, port), SECONDS))
             plain.sendall(first)
             opened.callback(connection.close)
-            connection.sock = opened.enter_context(_context().wrap_socket(plain))
+            connection.sock = opened.enter_context(_context().wrap_socket(plain)) if tls else plain
             connection.request(method, path, headers=headers or {})
             answer = connection.getresponse()
             return Answer(answer.status, dict(answer.getheaders()), answer.read().decode())
