@@ -7,10 +7,13 @@ MySQL is told to accept both (`*.next.sql`). Each step can be cut off anywhere, 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from files import MIGRATE, MYSQL, MYSQL_ID, SERVICE, keep_or_make, say, write
+from files import MIGRATE, MYSQL, MYSQL_ID, SERVICE, keep_or_make, own, read, say, write
 from users import (
+    CA,
     NAMES,
     ROOT,
     change_sql,
@@ -22,6 +25,9 @@ from users import (
 )
 
 ACCOUNTS = (*NAMES, ROOT)
+# What the host is there for; where MySQL is no part of it, it is somebody else's.
+PARTS = os.environ.get("PARTS", "")
+EXTERNAL = bool(PARTS) and "database" not in PARTS.split(",")
 
 
 def make() -> None:
@@ -34,8 +40,41 @@ def make() -> None:
     write(MYSQL / "discard.sql", discard_sql())
     for name, password in passwords.items():
         write(MYSQL / f"{name}.cnf", client_cnf(name, password))
+    _take_ca()
     write(MIGRATE / "database_url", database_url("migrator", passwords["migrator"]))
     write(SERVICE / "database_url", database_url("service", passwords["service"]))
+
+
+def take_external() -> None:
+    """Take the URLs of a database that somebody else runs, and have its certificate verified.
+
+    What was taken before stays where nothing is brought.
+    """
+    _take_ca()
+    brought = own("database_url")
+    urls = {SERVICE: brought, MIGRATE: own("database_migrator_url") or brought}
+    for folder, url in urls.items():
+        if url:
+            write(folder / "database_url", _verified(url))
+        elif not read(folder / "database_url"):
+            sys.exit(
+                "secrets: there is no MySQL on this host, and DATABASE_URL_FILE names no other;"
+                " expected database_url in the inventory"
+            )
+
+
+def _verified(url: str) -> str:
+    """Return the URL with the authority that its server has to prove itself by, if there is one."""
+    if not (SERVICE / Path(CA).name).exists():
+        return url
+    return f"{url}{'&' if urlsplit(url).query else '?'}ssl_ca={CA}"
+
+
+def _take_ca() -> None:
+    """Have the authority that clients verify MySQL with, where it is not in their own network."""
+    if brought := own("database_ca"):
+        for folder in (MIGRATE, SERVICE):
+            write(folder / Path(CA).name, brought + "\n")
 
 
 def prepare_change() -> None:

@@ -19,6 +19,8 @@ SERVICE_ID = 10001
 MYSQL_ID = int(os.environ.get("MYSQL_GROUP", "999"))
 MONITORING_ID = int(os.environ.get("MONITORING_GROUP", "65534"))
 GRAFANA_ID = int(os.environ.get("GRAFANA_GROUP", "472"))
+# Files of the user's, or /dev/null.
+OWN = Path(os.environ.get("OWN_SECRETS", "/run/own"))
 READERS = {MYSQL: MYSQL_ID, MONITORING: MONITORING_ID, GRAFANA: GRAFANA_ID}
 
 
@@ -68,3 +70,16 @@ def keep_or_make(path: Path) -> str:
     password = read(path) or secrets.token_urlsafe(24)
     write(path, password)
     return password
+
+
+def own(name: str) -> str:
+    """Return the secret that the user brought, or an empty text."""
+    try:
+        return (OWN / name).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(
+            f"secrets: {name.upper()}_FILE cannot be read ({error}); expected a text file that"
+            f" user {os.geteuid()} may read: see its mode and its owner"
+        )

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import json
 import os
 import secrets
 import sys
-from pathlib import Path
 
 import client_secrets
 import database_secrets
-from files import GRAFANA, SERVICE, keep_or_make, read, say, write
+from files import GRAFANA, MIGRATE, MYSQL, SERVICE, keep_or_make, own, read, say, write
 
-# Files of the user's, or /dev/null.
-OWN = Path(os.environ.get("OWN_SECRETS", "/run/own"))
+# The host whose secrets this one has; empty where it makes them itself.
+HEAD = os.environ.get("HEAD", "")
 DEVELOPMENT_PASSWORD = "securepassword"  # noqa: S105 - the documented development default
 API_PASSWORD = SERVICE / "auth_password"
 PREVIOUS_API_PASSWORD = SERVICE / "auth_password_previous"
@@ -30,17 +30,20 @@ CLIENT_STEPS = {
 }
 
 
-def own(name: str) -> str:
-    """Return the secret that the user brought, or an empty text."""
-    try:
-        return (OWN / name).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
+def take_handed_on() -> None:
+    """Have the secrets that the head has made and handed on; make none."""
+    handed = json.loads(own("handed") or "{}")
+    for folder in (SERVICE, MIGRATE, MYSQL):
+        for name, text in handed.get(folder.name, {}).items():
+            write(folder / name, text)
+    if not read(API_PASSWORD):
         sys.exit(
-            f"secrets: {name.upper()}_FILE cannot be read ({error}); expected a text file that"
-            f" user {os.geteuid()} may read: see its mode and its owner"
+            f"secrets: this host makes none, and {HEAD} has handed none on; run deploy.yml for all"
+            " hosts, without --limit"
         )
+    if read(MYSQL / "root_password"):
+        database_secrets.make()
+    say(f"those of {HEAD}; this host makes none")
 
 
 def make_webhook_secrets() -> None:
@@ -143,7 +146,12 @@ def main() -> None:
         change.add_argument(f"--{step}-client", type=client_secrets.name, metavar="NAME", help=what)
     given = parser.parse_args()
     os.umask(0o077)
-    if given.commit_database:
+    if HEAD:
+        take_handed_on()
+        return
+    if database_secrets.EXTERNAL:
+        database_secrets.take_external()
+    elif given.commit_database:
         database_secrets.commit_change()
     else:
         database_secrets.make()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 DATABASE = "orders"
 ROOT = "root"
+# `address:port`, comma-separated, of a database that hosts share; empty where it is this host's.
+SERVERS = os.environ.get("DATABASE_SERVERS", "")
+# Where containers find the authority that they verify such a database with.
+CA = "/run/secrets/database_ca.pem"
 
 # A mysqld init file holds one statement a line; these are run again at each start.
 _GRANTS = {
@@ -20,8 +25,8 @@ _GRANTS = {
 }
 NAMES = tuple(_GRANTS)
 # Passwords are changed on this server alone: a binary log that is replayed elsewhere, or later,
-# must not bring one back.
-_UNLOGGED = "SET SESSION sql_log_bin = 0;"
+# must not bring one back. Several servers have them from one another by that log.
+_UNLOGGED = f"SET SESSION sql_log_bin = {int(',' in SERVERS)};"
 
 
 def users_sql(passwords: Mapping[str, str]) -> str:
@@ -78,6 +83,9 @@ def client_cnf(name: str, password: str) -> str:
 def database_url(name: str, password: str) -> str:
     """Return the DATABASE_URL of an account.
 
-    Without TLS: the way to MySQL is a network inside the host, and encrypting it is not for free.
+    Where hosts share the database it goes by TLS, to a server that proves its name. Inside a host
+    it goes without: nobody listens in between, and encrypting it is not for free.
     """
-    return f"mysql+pymysql://{name}:{password}@mysql:3306/{DATABASE}?ssl_disabled=true"
+    there = f"{SERVERS}/{DATABASE}?ssl_ca={CA}"
+    here = f"mysql:3306/{DATABASE}?ssl_disabled=true"
+    return f"mysql+pymysql://{name}:{password}@{there if SERVERS else here}"

@@ -33,7 +33,7 @@ ALONE: dict[str, set[str]] = {
     "rollout": set(),
     "rollback": set(),
     "restore": {"live"},
-    "credentials": {"make", "rotate", "retire"},
+    "credentials": {"make", "rotate", "retire", "take"},
 }
 
 

@@ -19,6 +19,7 @@ STACK = ROOT / "stack"
 STATE = ROOT / "state"
 FAILURES = ROOT / "failures"
 CERTIFICATES = ROOT / "certificates"
+AUTHORITY = ROOT / "authority"
 UPSTREAM = ROOT / "upstream" / "server.conf"
 SETTINGS = Path(os.environ.get("ORDER_SERVICE_SETTINGS", "/etc/order-service"))
 # In memory, and gone with a restart.

@@ -17,12 +17,11 @@ from pathlib import Path
 from order_service.backup.files import pack, suffix, unpack
 from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import PackedFile
-from order_service.host import ROOT, RUN, write_text
+from order_service.host import AUTHORITY, RUN, write_text
 from order_service.program import LINK
 from order_service.release import ledger
 from order_service.secrets import api_clients, secret_files
 
-AUTHORITY = ROOT / "authority"
 # Of the service's volume; a client's secret is in that of the migrations.
 OF_SERVICE = ("auth_password*", "webhook_secret*", "events_secret*")
 OF_CLIENTS = ("client_*",)

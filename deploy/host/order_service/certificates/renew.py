@@ -22,6 +22,7 @@ from order_service.certificates import bring
 from order_service.certificates.authority import CertificateError, end_of, start_of
 from order_service.dotenv import dotenv
 from order_service.host import (
+    AUTHORITY,
     CERTIFICATES,
     RELEASES,
     ROOT,
@@ -38,7 +39,6 @@ from order_service.turns import in_turn
 
 __all__ = ["end_of", "installed", "main", "start_of"]
 
-AUTHORITY = ROOT / "authority"
 # Root's alone: nginx's key belongs to its user's number, which is somebody else's on the host.
 PRIVATE = ROOT / "private"
 LEAF = CERTIFICATES / "tls.crt"

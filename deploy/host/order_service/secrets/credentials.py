@@ -5,6 +5,9 @@ so a change that was cut off anywhere is ended by starting it again.
 
 Secrets of the operator's own come on the standard input, as a JSON object: the variable of
 docker-compose.yml that names a secret's file, and the secret.
+
+Of several hosts one, the head, makes and changes them: `export` prints what another host needs as
+JSON, and that one is to `take` it from its standard input.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from order_service.dotenv import dotenv
+from order_service.dotenv import dotenv, head
 from order_service.host import STATE, CommandError, caller, now, read_json, say, write_json
 from order_service.release import colours, ledger, rollout
-from order_service.secrets import api_clients, database_accounts, secret_files
+from order_service.secrets import api_clients, database_accounts, handed, secret_files
 
 PENDING = STATE / "rotation.json"
 DAY = 24 * 3600
@@ -45,6 +49,13 @@ def main() -> None:
     show = actions.add_parser("show", help="tell what there is and where it lies")
     show.add_argument("--password", action="store_true", help="the secrets themselves, too")
     show.set_defaults(run=_show)
+    export = actions.add_parser("export", help="print what another host needs, as JSON")
+    export.add_argument(
+        "--for", dest="parts", type=_parts, required=True, help="what it is there for: web,worker"
+    )
+    export.set_defaults(run=_export)
+    take = actions.add_parser("take", help="take what another host has exported")
+    take.set_defaults(run=_take)
     given = parser.parse_args()
     try:
         given.run(given)
@@ -56,16 +67,21 @@ def _make(given: argparse.Namespace) -> None:
     _conclude(make(given.release, _own_secrets()))
 
 
-def make(release: str, own: Mapping[str, str]) -> set[str]:
+def make(release: str, own: Mapping[str, str], from_head: Any = None) -> set[str]:
     """Make the secrets that are missing, take the operator's own, and have MySQL know them.
+
+    A host that has a head makes none: it takes what that one has handed on.
 
     Args:
         release: whose image makes them.
         own: by the variables of docker-compose.yml that name their files; empty ones are none.
+        from_head: what `credentials export` printed there.
 
     Raises:
         CommandError: they could not be made, or MySQL refuses one.
     """
+    if head():
+        return handed.take(release, from_head or {})
     brought = {name: secret for name, secret in own.items() if secret}
     changed = secret_files.make(release, "--overlap", own=brought)
     if database_accounts.is_running():
@@ -76,6 +92,7 @@ def make(release: str, own: Mapping[str, str]) -> set[str]:
 
 def _rotate(given: argparse.Namespace) -> None:
     release = _active_release()
+    _refuse_without_head()
     if given.what == "client":
         _conclude(api_clients.rotate(release, given.client or "", given.overlap))
         return
@@ -96,10 +113,15 @@ def _rotate(given: argparse.Namespace) -> None:
 
 def _own_secrets() -> dict[str, str]:
     """Read what the Vault has, if anything: an object on the standard input."""
+    return {name: secret for name, secret in _told().items() if secret}
+
+
+def _told() -> dict[str, Any]:
+    """Return the object on the standard input, if anything is there."""
     if sys.stdin is None or sys.stdin.isatty():
         return {}
-    given: dict[str, str] = json.loads(sys.stdin.read() or "{}")
-    return {name: secret for name, secret in given.items() if secret}
+    told: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
+    return told
 
 
 def _why_not_again(*, brought: bool) -> str:
@@ -151,6 +173,7 @@ def _switch(release: str) -> None:
 
 def _retire(_: argparse.Namespace) -> None:
     release = _active_release()
+    _refuse_without_head()
     if secret_files.text(PREVIOUS) and (PENDING.exists() or _is_behind()):
         raise CommandError(
             "a change of the passwords was cut off; end it first, by the same -e rotate=... again"
@@ -160,6 +183,29 @@ def _retire(_: argparse.Namespace) -> None:
         _switch(release)
         changed.add(PREVIOUS)
     _conclude(changed)
+
+
+def _export(given: argparse.Namespace) -> None:
+    say(json.dumps(handed.export(given.parts)))
+
+
+def _take(_: argparse.Namespace) -> None:
+    release = _active_release()
+    if not head():
+        raise CommandError("this host makes its secrets itself, and takes none of another one's")
+    changed = handed.take(release, _told())
+    if _is_behind():
+        _switch(release)
+    _conclude(changed)
+
+
+def _parts(text: str) -> list[str]:
+    parts = text.split(",")
+    if wrong := sorted(set(parts) - set(handed.PARTS)):
+        raise argparse.ArgumentTypeError(
+            f"{wrong[0]!r} is none; expected some of {', '.join(handed.PARTS)}"
+        )
+    return parts
 
 
 def _show(given: argparse.Namespace) -> None:
@@ -189,6 +235,14 @@ def _show(given: argparse.Namespace) -> None:
     say(f"  changed      {secret_files.changed_at('database_url'):%Y-%m-%d %H:%M} UTC")
     if pending := read_json(PENDING, None):
         say(f"CUT OFF        the change by {pending['by']} since {pending['since']}: run it again")
+
+
+def _refuse_without_head() -> None:
+    if name := head():
+        raise CommandError(
+            f"this host's secrets are made and changed on {name}; run credentials.yml without"
+            " --limit, which begins there"
+        )
 
 
 def _active_release() -> str:
