@@ -77,6 +77,7 @@ class Database:
         for tries in count():
             try:
                 with self.connect() as connection:
+                    refuse_after(started, LATEST_STATEMENT)
                     return work(connection)
             except exc.DBAPIError as error:
                 reason, retries = RETRYABLE.get(error_code(error), ("", 0))
@@ -105,9 +106,21 @@ class Database:
         )
 
     def probe(self, read: Callable[[Connection], T]) -> T:
-        """Return what `read` returns, in a transaction that a server without writes refuses."""
-        with self.connect() as connection:
-            return self._in_transaction(connection, read)
+        """Return what `read` returns, in a transaction that a server without writes refuses.
+
+        A connection that has led to a former primary says nothing of its successor: another is
+        asked then.
+        """
+        started = time.monotonic()
+        for last in (False, True):
+            try:
+                with self.connect() as connection:
+                    return self._in_transaction(connection, read)
+            except exc.DBAPIError as error:
+                if last or not error.connection_invalidated:
+                    raise
+                refuse_after(started)
+        raise AssertionError("unreachable")
 
     def _in_transaction(self, connection: Connection, work: Callable[[Connection], T]) -> T:
         try:

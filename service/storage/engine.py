@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, event, exc
 from sqlalchemy.engine import URL, ExceptionContext
 
+from service.database_url import SERVERS
 from service.storage.failures import takes_no_writes
 from service.storage.servers import Servers
 
@@ -70,10 +71,22 @@ def prepare_engine(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
         event.listen(engine, "connect", _set_pragmas)
+    elif SERVERS in engine.url.query:
+        _find_server(engine, Servers())
     else:
-        event.listen(engine, "do_connect", Servers().connect)
         event.listen(engine, "checkin", _note_use)
         event.listen(engine, "checkout", _refuse_closed)
+
+
+def _find_server(engine: Engine, servers: Servers) -> None:
+    def leave(context: ExceptionContext) -> None:
+        connection = context.connection
+        if context.is_disconnect and connection is not None and not connection.invalidated:
+            servers.leave(connection.info)
+
+    event.listen(engine, "do_connect", servers.connect)
+    event.listen(engine, "checkout", servers.check)
+    event.listen(engine, "handle_error", leave)
 
 
 def _empty_pool_of_former_primary(context: ExceptionContext) -> None:
