@@ -26,8 +26,8 @@ import files
 import pytest
 from order_service import host
 from order_service.certificates import authority
-from order_service.dotenv import dotenv
-from order_service.release import colours, measures, smoke
+from order_service.dotenv import DATABASE, WEB, WORKER, dotenv
+from order_service.release import colours, smoke
 from order_service.release import ledger as ledgers
 from order_service.secrets import secret_files
 
@@ -123,7 +123,7 @@ class FakeHost:
             self.add_release(name)
         subnet = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
         self.addresses = {"blue": f"{subnet}.10", "green": f"{subnet}.11"}
-        docker.addresses["green-worker"] = f"{subnet}.21"
+        docker.addresses = {"blue-worker": f"{subnet}.20", "green-worker": f"{subnet}.21"}
         self._write("stack/.env", f"WEB_SUBNET={subnet}.0/24\nAUTH_USERNAME='admin'\n")
         self._write("stack/deploy/nginx/nginx.conf", "of old\n")
         for file in ("docker-compose.yml", "deploy/host/base.yml"):
@@ -144,6 +144,21 @@ class FakeHost:
     def is_proxied(self) -> bool:
         """Whether nginx is behind a balancer that speaks the PROXY protocol."""
         return dotenv().get("PROXY_PROTOCOL") == "on"
+
+    def become(self, *parts: str, **settings: str) -> None:
+        """Be there for that alone, among several hosts; `old` serves in blue, if anything does."""
+        settings = {"PARTS": ",".join(parts), "DATABASE_SERVERS": "10.0.0.3:3306"} | settings
+        with (self.root / "stack/.env").open("a") as file:
+            file.writelines(f"{name}={value}\n" for name, value in settings.items())
+        kept = {WEB: ("nginx", "blue-app"), WORKER: ("blue-worker",), DATABASE: ("mysql",)}
+        self.docker.containers.clear()
+        for name in (name for part in parts for name in kept[part]):
+            self.docker.add(
+                name,
+                release="old" if name.startswith("blue") else "",
+                address=self.docker.addresses.get(name, ""),
+            )
+        self.docker.services = ["app", "worker"] if WORKER in parts else ["app"]
 
     def add_release(self, name: str) -> None:
         """Have a release's files and image."""
@@ -170,10 +185,11 @@ class FakeHost:
         servers = [_server((self.addresses["blue"], 0), self._colour("blue"))]
         self.port = servers[0].server_address[1]
         monkeypatch.setattr(colours, "PORT", self.port)
-        monkeypatch.setattr(measures, "WORKER_PORT", self.port)
+        monkeypatch.setattr(colours, "WORKER_PORT", self.port)
         servers.append(_server((self.addresses["green"], self.port), self._colour("green")))
-        worker = self.docker.addresses["green-worker"]
-        servers.append(_server((worker, self.port), lambda _: self._worker("green")))
+        for colour in self.addresses:
+            worker = self.docker.addresses[f"{colour}-worker"]
+            servers.append(_server((worker, self.port), self._worker(colour)))
         servers.append(_server(("127.0.0.1", 0), self._nginx, self._secured))
         self.https_port = self.docker.https_port = servers[-1].server_address[1]
         self.limits()
@@ -271,9 +287,18 @@ class FakeHost:
 
         return answers
 
-    def _worker(self, colour: str) -> tuple[int, object] | None:
-        container = self.docker.containers.get(f"order-service-{colour}-worker-1")
-        return (200, self.figures(f"the worker of {container.release}")) if container else None
+    def _worker(self, colour: str) -> Answers:
+        def answers(asked: Asked) -> tuple[int, object] | None:
+            container = self.docker.containers.get(f"order-service-{colour}-worker-1")
+            if container is None:
+                return None
+            release, request = container.release, self._named(asked)
+            if request == FIGURES:
+                return 200, self.figures(f"the worker of {release}")
+            status = self.behaviour(release, "worker", request)
+            return status or (200 if request == "GET /readyz" else 404), {"release": release}
+
+        return answers
 
     def _named(self, asked: Asked) -> str:
         """Return what is asked for, in the words of a `Behaviour`."""

@@ -14,8 +14,8 @@ ALONE = (WEB, DATABASE)
 
 
 def dotenv() -> dict[str, str]:
-    """Return the settings by their names."""
-    lines = PATH.read_text(encoding="utf-8").splitlines()
+    """Return the settings by their names; none before the first deployment."""
+    lines = PATH.read_text(encoding="utf-8").splitlines() if PATH.exists() else []
     pairs = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     return {name.strip(): value.strip().strip("'\"") for name, value in pairs}
 

@@ -11,6 +11,7 @@ import pytest
 from order_service import program as host_program
 from order_service.host import CommandError
 from order_service.release import deploy, migrations, stack
+from order_service.release import ledger as ledgers
 from order_service.secrets import credentials
 
 from tests.support.fake_docker import FakeDocker
@@ -33,6 +34,7 @@ class Deployer:
         self.revision = NEWEST
         self.settings = (on.root / "stack/.env").read_text()
         self.brought: dict[str, str] = {}
+        self.handed: object = None
         on.docker.flask = self._flask
         monkeypatch.setattr(credentials, "make", self._make)
         monkeypatch.setattr(migrations, "load", lambda: None)
@@ -48,8 +50,8 @@ class Deployer:
                 return "[]\n"
         return '{"changed": false}\n'
 
-    def _make(self, _: str, own: dict[str, str]) -> set[str]:
-        self.brought = own
+    def _make(self, _: str, own: dict[str, str], from_head: object = None) -> set[str]:
+        self.brought, self.handed = own, from_head
         self.docker.do("make secrets")
         return set()
 
@@ -195,6 +197,57 @@ def test_a_new_host_has_nginxs_network_before_any_container_is_run(
     deployer.run()
     told = capsys.readouterr().out
     assert 0 < told.index("made the network") < told.index("making the secrets")
+
+
+# By what a host is there for: its steps, and what it says at last.
+OWN = {
+    "web": (["start green", "reload", "stop blue"], "CHANGED: new serves, in green"),
+    "worker": (["start green", "stop blue"], "CHANGED: new serves, in green"),
+    "database": ([], "CHANGED; UNCHANGED: this host has no service"),
+}
+
+
+@pytest.mark.parametrize("parts", OWN)
+def test_a_host_takes_the_steps_of_what_it_is_there_for(
+    deployer: Deployer, on: FakeHost, capsys: pytest.CaptureFixture[str], parts: str
+) -> None:
+    on.become(parts, HEAD="db1")
+    deployer.settings = (on.root / "stack/.env").read_text()
+    deployer.revision = OLDER
+    deployer.run(handed={"service": {}})
+    assert deployer.handed == {"service": {}}
+    assert (deployer.steps, capsys.readouterr().out.splitlines()[-1]) == (
+        ["make secrets", *OWN[parts][0]],
+        OWN[parts][1],
+    )
+    known = ledgers.read()
+    assert (known["active"], ledgers.previous(known)) == ("new", "old")
+
+
+@pytest.mark.parametrize("parts", ["worker", "database"])
+def test_the_head_migrates_for_all_hosts(deployer: Deployer, on: FakeHost, parts: str) -> None:
+    """After a backup, if the database is on it; that of somebody else's is backed up elsewhere."""
+    on.become(parts)
+    deployer.settings = (on.root / "stack/.env").read_text()
+    deployer.revision = OLDER
+    deployer.run()
+    backup = ["back up before-migration"] if parts == "database" else []
+    migrated = ["flask db current", *backup, "flask db upgrade", "flask clients list --json"]
+    assert deployer.steps[1 : len(migrated) + 1] == migrated
+
+
+def test_what_a_host_was_there_for_is_ended_at_last(deployer: Deployer, on: FakeHost) -> None:
+    on.become("database", "worker")
+    on.docker.add("nginx")
+    on.docker.add("blue-app", release="old")
+    has_nginx: dict[str, bool] = {}
+    on.docker.watch = lambda what: has_nginx.update(
+        {what: "order-service-nginx-1" in on.docker.containers}
+    )
+    deployer.settings = (on.root / "stack/.env").read_text().replace(",worker", "")
+    deployer.run()
+    assert has_nginx["stop blue"]
+    assert list(on.docker.containers) == ["order-service-mysql-1"]
 
 
 def test_what_it_is_told_wrongly_is_one_line(

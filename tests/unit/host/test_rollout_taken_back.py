@@ -142,6 +142,25 @@ def test_going_back_after_a_switch_that_was_cut_off_goes_back_once(
     on.assert_old_serves()
 
 
+def test_going_back_from_a_release_goes_back_only_where_that_one_serves(
+    on: FakeHost, program: Program, roll_out: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roll_out()
+    for _ in range(2):
+        program(rollback.main, "--from=new")
+        on.assert_old_serves()
+    assert "UNCHANGED: old serves, and not new" in capsys.readouterr().out
+
+
+def test_a_host_of_the_database_alone_has_no_service_to_go_back_with(
+    on: FakeHost, docker: FakeDocker, program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on.become("database")
+    program(rollback.main)
+    assert capsys.readouterr().out == "UNCHANGED: this host has no service\n"
+    assert docker.did == []
+
+
 def test_files_of_nginx_of_which_a_crash_has_replaced_some_are_put_back(
     on: FakeHost, docker: FakeDocker, roll_out: Program
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from order_service.backup import backup
 from order_service.host import CommandError
 from order_service.release import ledger, maintenance, mysql_upgrade, stack
+from order_service.release.colours import Colour
 from order_service.release.project import base
 from order_service.restore import restore
 
@@ -19,7 +20,8 @@ ALLOWED, DRY_RUN = "allowed", "dry run"
 COMPOSE, MYSQL, NGINX = (
     "docker-compose.yml", "deploy/mysql/order-service.cnf", "deploy/nginx/nginx.conf"
 )  # fmt: skip
-FILES = (COMPOSE, MYSQL, NGINX, "deploy/host/base.yml", "deploy/mysql/mysqld.sh")
+BASE, SHARED = "deploy/host/base.yml", "deploy/host/shared.yml"
+FILES = (COMPOSE, MYSQL, NGINX, BASE, "deploy/mysql/mysqld.sh", SHARED)
 NOTHING = "would restart: nothing"
 BACKED_UP = ["before-upgrade", "restored"]
 
@@ -39,6 +41,7 @@ class Host:
         for file in FILES:
             for release in ("old", "new"):
                 self.write(file, f"{Path(file).name}, the same", release)
+                self.write(BASE, "mounted: mysqld.sh and order-service.cnf", release)
         self.set("mysql: the same memory")
         self.deploy("old")
         docker.did.clear()
@@ -205,6 +208,61 @@ def test_what_docker_says_is_told(host: Host) -> None:
     host.docker.failing["up --force-recreate nginx"] = "no space left on device"
     with pytest.raises(CommandError, match=r"no space left on device"):
         host.run("up")
+
+
+def test_a_configuration_that_nobody_mounts_restarts_nothing(host: Host) -> None:
+    """As that of MySQL for several hosts, on a host that is alone."""
+    host.write("deploy/mysql/group.cnf", "of a member")
+    assert host.run("plan") == NOTHING
+    host.deploy()
+    assert (host.docker.did, host.backups) == ([], [])
+
+
+def test_a_host_alone_is_described_by_the_same_files_as_ever(host: Host) -> None:
+    release = host.root / "releases/new"
+    names = [COMPOSE, BASE]
+    assert base(release, "new").files == tuple(release / name for name in names)
+    colour = ("docker-compose.yml", "deploy/host/colour.yml")
+    assert Colour("blue").described("new").files == tuple(release / name for name in colour)
+    host.deploy()
+    assert not (host.root / "stack" / SHARED).exists()
+    kept = {path.name for path in (host.root / "state/started/nginx").iterdir()}
+    assert kept == {".env", "base.yml", "docker-compose.yml", "replaced"}
+
+
+def test_where_the_database_is_shared_that_is_described_as_well(host: Host) -> None:
+    """A release that lacks the file goes without it; what has run before is known all the same."""
+    host.set("mysql: the same memory\nDATABASE_SERVERS=10.0.0.3:3306")
+    (host.root / "releases/old" / SHARED).unlink()
+    assert host.run("plan") == NOTHING
+    host.deploy()
+    assert host.docker.did == []
+    assert (host.root / "stack" / SHARED).exists()
+    placed = host.root / "stack"
+    assert base(placed, "new").files[2:] == (placed / SHARED,)
+    assert len(base(host.root / "releases/old", "old").files) == 2
+    assert len(Colour("blue").described("old").files) == 2
+    host.write(SHARED, "mysql: another")
+    host.refused("mysql")
+
+
+@pytest.mark.parametrize(
+    ("parts", "own"), [("web", ["nginx"]), ("worker", []), ("database,worker", ["mysql"])]
+)
+def test_a_host_has_what_it_is_there_for(host: Host, parts: str, own: list[str]) -> None:
+    host.set(f"mysql: the same memory\nPARTS={parts}")
+    host.docker.containers.clear()
+    del host.docker.pulled["mysql:9.7" if own != ["mysql"] else "nginx:1.30"]
+    host.deploy()
+    assert host.docker.did == [f"up --force-recreate {name}" for name in own]
+
+
+def test_nginx_goes_from_a_host_that_clients_do_not_come_to_any_more(host: Host) -> None:
+    """MySQL does not, since its data may still be wanted."""
+    host.set("mysql: the same memory\nPARTS=worker")
+    assert stack.end_former_part() == {"nginx"}
+    assert list(host.docker.containers) == ["order-service-mysql-1"]
+    assert stack.end_former_part() == set()
 
 
 def test_what_does_not_start_is_set_back_by_the_next_deployment(host: Host) -> None:

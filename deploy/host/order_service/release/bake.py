@@ -101,13 +101,17 @@ def _bound(counts: dict[float, float], share: float) -> float:
 
 
 def bake(
-    client: Client, answers: Answers, comparison: Comparison | None, new: Meter, limits: Limits
+    client: Client,
+    answers: Answers | None,
+    comparison: Comparison | None,
+    new: Meter,
+    limits: Limits,
 ) -> None:
     """Watch a release for a while; what we ask ourselves counts where nobody else asks.
 
     Args:
         client: asks through nginx.
-        answers: what nginx's log tells of this release.
+        answers: what nginx's log tells of this release; None where there is no nginx.
         comparison: with the former release, if there is anything to compare.
         new: what this release counts about itself.
         limits: for how long, and what is allowed.
@@ -120,18 +124,19 @@ def bake(
     ended = False
     while not ended:
         ended = time.monotonic() >= deadline
-        for path in PATHS:
-            client.ask("GET", path)
-        answers.read()
-        _judge_answers(answers, limits, ended=ended)
+        if answers:
+            for path in PATHS:
+                client.ask("GET", path)
+            answers.read()
+            _judge_answers(answers, limits, ended=ended)
         passes += 1
         # Not at once: the first requests of a release wait for its connections to MySQL.
         if comparison and (ended or passes % FIGURES_EVERY == 0):
             comparison.judge(new)
         if not ended:
             time.sleep(1)
-    said = f"{answers.all} answers, {answers.bad} of them 5xx"
-    say(f"baked for {limits.bake_seconds:g} s: {said}")
+    said = f": {answers.all} answers, {answers.bad} of them 5xx" if answers else ""
+    say(f"baked for {limits.bake_seconds:g} s{said}")
 
 
 def _judge_answers(answers: Answers, limits: Limits, *, ended: bool) -> None:

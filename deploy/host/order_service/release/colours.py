@@ -1,4 +1,8 @@
-"""Blue and green: the two places for a release's containers, of which nginx uses one."""
+"""Blue and green: the two places for a release's containers, of which one serves.
+
+On a web host that is the one that nginx sends to. A worker host has no nginx, and in a colour the
+worker alone; which one serves is written down all the same.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +17,30 @@ from pathlib import Path
 from typing import Any
 
 from order_service.containers import HEALTH
-from order_service.dotenv import dotenv
+from order_service.dotenv import WEB, WORKER, dotenv, has_part
 from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, run, try_run
 from order_service.release import changes
-from order_service.release.project import Project
+from order_service.release.project import Project, colour_files
 from order_service.secrets import secret_files
 
 PORT = 5000
+# Where a worker tells how it is: METRICS_PORT in docker-compose.yml.
+WORKER_PORT = 5001
 _HOST_NUMBERS = {"blue": 10, "green": 11}
 NAMES = tuple(_HOST_NUMBERS)
 STOP_SECONDS = 90
 SERVICES = ("app", "worker")
+NO_SERVICE = "this host has no service"
+
+
+def services() -> tuple[str, ...]:
+    """Return what may run in a place on this host; nothing where there is only the database.
+
+    The first one is there always, and is asked how the place is.
+    """
+    if has_part(WEB):
+        return SERVICES
+    return SERVICES[1:] if has_part(WORKER) else ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,7 @@ class Colour:
         folder = RELEASES / release
         return Project(
             name=self.project,
-            files=(folder / "docker-compose.yml", folder / "deploy" / "host" / "colour.yml"),
+            files=tuple(folder / file for file in colour_files(folder)),
             settings=STACK / ".env",
             directory=folder,
             environment={
@@ -74,10 +91,8 @@ class Colour:
     def start(self, release: str) -> None:
         """Start the release here; what was left of another one goes."""
         wanted = self.compose(release, "config", "--services").split()
-        services = [name for name in SERVICES if name in wanted]
-        self.compose(
-            release, "up", "-d", "--no-deps", "--force-recreate", "--remove-orphans", *services
-        )
+        own = [name for name in services() if name in wanted]
+        self.compose(release, "up", "-d", "--no-deps", "--force-recreate", "--remove-orphans", *own)
         changes.remember(self.name, self.described(release))
 
     def wants_change(self, release: str) -> bool:
@@ -85,7 +100,7 @@ class Colour:
         runs = {one["com.docker.compose.service"]: one for one in self.containers()}
         wanted = self.described(release)
         return (
-            runs.keys() != wanted.services().keys() & set(SERVICES)
+            runs.keys() != wanted.services().keys() & set(services())
             or bool(changes.find(self.name, wanted, runs))
             or secret_files.newer_than([one["id"] for one in runs.values()])
         )
@@ -102,30 +117,45 @@ class Colour:
     def release(self) -> str | None:
         """Return the release whose service runs here, or None."""
         for one in self.containers():
-            if one["com.docker.compose.service"] == "app":
+            if one["com.docker.compose.service"] in services()[:1]:
                 return one.get("org.opencontainers.image.version")
         return None
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
         """Return the status and the body of the service's /readyz; 0 where nothing answers."""
-        url = f"http://{self.address}:{PORT}/readyz"
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            address, port = self.asked_at()
+            with urllib.request.urlopen(f"http://{address}:{port}/readyz", timeout=5) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             try:
                 return error.code, json.load(error)
             except ValueError:
                 return error.code, {}
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (CommandError, OSError, ValueError, http.client.HTTPException) as error:
             return 0, {"error": str(error)}
+
+    def asked_at(self) -> tuple[str, int]:
+        """Return the address and the port at which what runs here is asked how it is.
+
+        Raises:
+            CommandError: it is a worker, and does not run.
+        """
+        if has_part(WEB):
+            return self.address, PORT
+        if address := self._worker_address():
+            return address, WORKER_PORT
+        raise CommandError(f"no worker runs in {self.name}")
 
     def worker_health(self) -> str:
         """Return what its health check says of the worker here; empty where there is none."""
         return self._of_worker(HEALTH)
 
     def worker_address(self) -> str:
-        """Return where the worker here can be asked; empty where there is none."""
+        """Return where the worker beside the service can be asked; empty where there is none."""
+        return self._worker_address() if has_part(WEB) else ""
+
+    def _worker_address(self) -> str:
         addresses = self._of_worker("{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}")
         return addresses.partition(" ")[0]
 
@@ -138,7 +168,8 @@ class Colour:
 
     def secret(self, name: str) -> str:
         """Return a secret as the service here reads it."""
-        return run(["docker", "exec", f"{self.project}-app-1", "cat", f"/run/secrets/{name}"])
+        container = f"{self.project}-{services()[0]}-1"
+        return run(["docker", "exec", container, "cat", f"/run/secrets/{name}"])
 
     def save_logs(self, folder: Path) -> str:
         """Keep what the containers here wrote and how they are; return the end of it."""
@@ -162,7 +193,7 @@ class Colour:
 
 
 def serving() -> Colour:
-    """Return the place that nginx sends to."""
+    """Return the place that serves: on a web host, that nginx sends to."""
     text = UPSTREAM.read_text(encoding="utf-8")
     for name in NAMES:
         colour = Colour(name)

@@ -7,6 +7,9 @@ limits    what a rollout waits for: the content of rollout.json
 clients   the API's clients: the content of clients.json
 secrets   the operator's own: the variable of docker-compose.yml that names a secret's file, and
           the secret
+handed    the secrets of the host that makes them, if it is another one: what it has exported
+
+Of several hosts each does what it is there for, and only that one migrates and makes the clients.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Any
 
 from order_service import program
 from order_service.dotenv import PATH as DOTENV
+from order_service.dotenv import head
 from order_service.host import (
     SETTINGS,
     STACK,
@@ -73,13 +77,15 @@ def deploy(given: argparse.Namespace, told: dict[str, Any]) -> str:
         changed.add("program")
     _write_down(told)
     say("making the secrets that are missing")
-    changed |= credentials.make(release, told.get("secrets", {}))
-    say("starting MySQL and nginx")
+    changed |= credentials.make(release, told.get("secrets", {}), told.get("handed"))
+    say(f"starting what outlives releases: {' and '.join(stack.services()) or 'nothing'}")
     changed |= set(stack.up(release))
-    if migrations.run(release):
-        changed.add("schema")
-    changed |= api_clients.apply(release)
+    if not head():
+        if migrations.run(release):
+            changed.add("schema")
+        changed |= api_clients.apply(release)
     served = rollout.bring(rollout.Wanted(release, given.digest))
+    changed |= stack.end_former_part()
     if changed:
         say(f"changed besides: {', '.join(sorted(changed))}")
     return served if served.startswith("CHANGED") or not changed else f"CHANGED; {served}"

@@ -15,8 +15,6 @@ from order_service.release import colours
 from order_service.release.colours import Colour
 from order_service.release.smoke import Client
 
-# Where a worker tells: METRICS_PORT in docker-compose.yml.
-WORKER_PORT = 5001
 # The API's, and the one before, which a service that was started before its change still has.
 PASSWORDS = ("auth_password", "auth_password_previous")
 FAILING = ("failed", "rejected", "timed_out")
@@ -71,9 +69,11 @@ def _samples(pages: Iterable[str]) -> Iterator[tuple[str, dict[str, str], float]
 class Meter:
     """Reads the figures of what runs in one place."""
 
-    def __init__(self, app: Client, worker: str) -> None:
-        self._app = app
-        self._workers = [replace(app, address=worker, port=WORKER_PORT)] if worker else []
+    def __init__(self, client: Client, worker: str) -> None:
+        self._client = client
+        self._workers = (
+            [replace(client, address=worker, port=colours.WORKER_PORT)] if worker else []
+        )
 
     @classmethod
     def of(cls, colour: Colour) -> Self | None:
@@ -89,9 +89,9 @@ class Meter:
         """Return the figures; a worker that does not answer has none.
 
         Raises:
-            CommandError: the service does not answer.
+            CommandError: what is asked first does not answer.
         """
-        pages = [self._app.figures()]
+        pages = [self._client.figures()]
         for worker in self._workers:
             with suppress(CommandError):
                 pages.append(worker.figures())
@@ -99,6 +99,10 @@ class Meter:
 
 
 def client_of(colour: Colour, password: str = PASSWORDS[0]) -> Client:
-    """Return who asks the service of a place directly."""
+    """Return who asks what runs in a place directly.
+
+    Raises:
+        CommandError: nothing runs there.
+    """
     username = dotenv().get("AUTH_USERNAME") or "admin"
-    return Client(colour.address, colours.PORT, username, colour.secret(password).strip())
+    return Client(*colour.asked_at(), username, colour.secret(password).strip())

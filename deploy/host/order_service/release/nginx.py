@@ -1,4 +1,8 @@
-"""nginx's configuration on the host: tried, put in place, reloaded, and taken back."""
+"""nginx's configuration on the host: tried, put in place, reloaded, and taken back.
+
+On a worker host, which has no nginx, it is put in place all the same: with it goes what says which
+colour serves.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from order_service.dotenv import WEB, has_part
 from order_service.host import RELEASES, STACK, UPSTREAM, CommandError, copy_file, run, write_text
 from order_service.release.project import base
 from order_service.turns import in_turn
@@ -76,6 +81,8 @@ def reload() -> None:
     Raises:
         CommandError: nginx refuses it, and goes on with what it had.
     """
+    if not has_part(WEB):
+        return
     with in_turn("nginx"):  # or one would find conf.d empty
         _reload()
 
@@ -103,7 +110,7 @@ def workers(*, leaving: bool | None = None) -> Iterator[str]:
 def wait_for_former_workers() -> bool:
     """Wait for the answers to requests from before the switch; return whether they came."""
     deadline = time.monotonic() + DRAIN_SECONDS
-    while any(workers(leaving=True)):
+    while has_part(WEB) and any(workers(leaving=True)):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.5)

@@ -7,9 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from order_service.dotenv import DATABASE, database_servers, has_part
 from order_service.host import STACK, run
 
-BASE_FILES = (Path("docker-compose.yml"), Path("deploy/host/base.yml"))
+_HOST = Path("deploy/host")
+_STACK, _BASE, _COLOUR = Path("docker-compose.yml"), _HOST / "base.yml", _HOST / "colour.yml"
+# Where the database is shared, and what MySQL has otherwise there.
+_SHARED, _DATABASE = _HOST / "shared.yml", _HOST / "database.yml"
+_NAMES = [path.name for path in (_STACK, _BASE, _COLOUR, _SHARED, _DATABASE)]
 
 
 @dataclass(frozen=True)
@@ -50,23 +55,31 @@ class Project:
         return services
 
     def copied(self, folder: Path) -> Project:
-        """Return it with all that it reads from the folder, where it was copied to."""
+        """Return it as it was when it was copied to the folder, with fewer or more files say."""
         return replace(
             self,
-            files=tuple(folder / file.name for file in self.files),
+            files=tuple(folder / name for name in _NAMES if (folder / name).exists()),
             settings=folder / self.settings.name,
             configuration=self.configuration and folder / self.configuration.name,
         )
 
     def has(self, other: Project) -> bool:
         """Return whether files and settings are the same to the byte."""
-        pairs = zip((*self.files, self.settings), (*other.files, other.settings), strict=True)
-        return all(mine.read_bytes() == theirs.read_bytes() for mine, theirs in pairs)
+        mine, theirs = (
+            [(path.name, path.read_bytes()) for path in (*one.files, one.settings)]
+            for one in (self, other)
+        )
+        return mine == theirs
 
     def configured(self) -> dict[str, bytes]:
-        """Return what containers read at their start only, by file."""
+        """Return what containers read at their start only, by file, as far as they mount it."""
+        described = "".join(file.read_text(encoding="utf-8") for file in self.files)
         found = self.configuration.rglob("*") if self.configuration else ()
-        return {path.name: path.read_bytes() for path in found if path.is_file()}
+        return {
+            path.name: path.read_bytes()
+            for path in found
+            if path.is_file() and path.name in described
+        }
 
 
 def base(folder: Path, release: str, mounted: Path | None = None) -> Project:
@@ -79,8 +92,24 @@ def base(folder: Path, release: str, mounted: Path | None = None) -> Project:
     """
     return Project(
         name="order-service",
-        files=tuple(folder / file for file in BASE_FILES),
+        files=tuple(folder / file for file in base_files(folder)),
         settings=STACK / ".env",
         directory=mounted or STACK,
         environment={"RELEASE": release},
     )
+
+
+def base_files(folder: Path) -> list[Path]:
+    """Return the Compose files of that project on this host, below the folder."""
+    own = [_DATABASE] if has_part(DATABASE) else []
+    return [_STACK, _BASE, *_where_shared(folder, _SHARED, *own)]
+
+
+def colour_files(folder: Path) -> list[Path]:
+    """Return the Compose files of a place for the service, below the folder."""
+    return [_STACK, _COLOUR, *_where_shared(folder, _SHARED)]
+
+
+def _where_shared(folder: Path, *files: Path) -> list[Path]:
+    """Leave out what the folder lacks: a release to go back to may be older than these files."""
+    return [file for file in files if database_servers() and (folder / file).exists()]

@@ -19,14 +19,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from order_service.dotenv import dotenv
 from order_service.host import CommandError, caller, say
-from order_service.release import answers, colours, evidence, images, maintenance, nginx, smoke
+from order_service.release import colours, evidence, images, nginx, trial
 from order_service.release import ledger as ledgers
-from order_service.release.bake import Comparison, bake
+from order_service.release.bake import Comparison
 from order_service.release.colours import Colour
 from order_service.release.limits import Limits
-from order_service.release.measures import Meter, client_of
+from order_service.release.measures import Meter
 
 # What serves is ready at once; a restart of MySQL takes it a moment.
 USUALLY_READY_SECONDS = 10
@@ -76,6 +75,8 @@ def _rollout(given: Wanted) -> str:
     limits = Limits.read()
     evidence.close()
     ledger = ledgers.read()
+    if not colours.services():
+        return _without_service(ledger, given)
     recover(ledger)
     former = colours.serving()
     serves = (former.release(), ledger["active"]) == (given.release, given.release)
@@ -92,13 +93,24 @@ def _rollout(given: Wanted) -> str:
         meter = None if given.back else Meter.of(former)
         comparison = Comparison(meter, limits) if meter else None
         _start(new, given.release, limits)
-        _try_out(new, given.release, comparison, limits)
+        trial.test(new, given.release, comparison, limits)
         _wait_until_ready(new, given.release, limits)
         # From here on it serves: what is left is not worth taking it back.
         _ignore_interrupts()
         ledger = _write_down(ledger, given)
     _clear_up(new, ledger)
     return f"CHANGED: {given.release} serves, in {new.name}"
+
+
+def _without_service(ledger: ledgers.Ledger, given: Wanted) -> str:
+    """Have a host that is the database alone know its release, whose one-shots it runs."""
+    for place in map(Colour, colours.NAMES):
+        if place.containers():  # from when the host was there for more
+            place.stop()
+            say(f"stopped {place.name}")
+    ledger = _write_down(ledger, given)
+    _remove_older(ledger)
+    return f"UNCHANGED: {colours.NO_SERVICE}"
 
 
 def _is_ready(colour: Colour, release: str, limits: Limits) -> bool:
@@ -136,32 +148,6 @@ def _wait_until_ready(new: Colour, release: str, limits: Limits) -> None:
         time.sleep(0.3)
 
 
-def _try_out(new: Colour, release: str, comparison: Comparison | None, limits: Limits) -> None:
-    """Do what clients do, directly, then switch to it, and watch what they get.
-
-    While nginx turns them away, for maintenance, all of it is done directly.
-    """
-    nginx.check(release)
-    direct = client_of(new)
-    public = replace(
-        direct,
-        address="127.0.0.1",
-        port=limits.https_port,
-        tls_name=limits.public_name,
-        proxied=dotenv().get("PROXY_PROTOCOL") == "on",
-    )
-    if not smoke.test(direct):
-        say("no order is stored yet, so none could be posted again")
-    with answers.followed(new.address) as counted:
-        nginx.switch(release, colours.upstream_for(new))
-        say(f"switched nginx to {new.name}")
-        smoke.reach(public)
-        client = direct if maintenance.is_on() else public
-        smoke.test(client)
-        say("smoke test passed")
-        bake(client, counted, comparison, Meter(direct, new.worker_address()), limits)
-
-
 def _write_down(ledger: ledgers.Ledger, given: Wanted) -> ledgers.Ledger:
     """Enter the release as the one that serves; changed settings alone are no entry."""
     image = images.find(given.release) or ""
@@ -178,6 +164,10 @@ def _clear_up(active: Colour, ledger: ledgers.Ledger) -> None:
     """Remove what neither serves nor can be gone back to; what stays is left to the next run."""
     with _best_effort(f"stopping {active.other.name}"):
         _retire(active.other)
+    _remove_older(ledger)
+
+
+def _remove_older(ledger: ledgers.Ledger) -> None:
     with _best_effort("removing older releases"):
         images.prune([entry["release"] for entry in ledger["releases"]])
 

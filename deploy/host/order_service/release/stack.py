@@ -1,5 +1,7 @@
 """MySQL and nginx, the containers that outlive releases: `docker-compose.yml` with `base.yml`.
 
+A host has those that it is there for.
+
 plan   say what a release would restart, and refuse it where nobody has allowed that, or where
        MySQL would not start with it
 place  put the release's Compose files and MySQL's configuration in place, after a backup where
@@ -15,18 +17,24 @@ from pathlib import Path
 from typing import Any
 
 from order_service.containers import wait_until_healthy
-from order_service.host import RELEASES, STACK, CommandError, copy_file, say, try_run
+from order_service.dotenv import DATABASE, WEB, has_part
+from order_service.host import RELEASES, STACK, CommandError, copy_file, run, say, try_run
 from order_service.release import changes, images, ledger, maintenance, mysql_upgrade, network
 from order_service.release.changes import Change
-from order_service.release.project import BASE_FILES, Project, base
+from order_service.release.project import Project, base, base_files
 
-SERVICES = ("mysql", "nginx")
+_PARTS = {"mysql": DATABASE, "nginx": WEB}
 FOLDERS = (Path("deploy/mysql"), Path("deploy/nginx"))
 # What is read at the start only. nginx's own changes with the colour; the rollout does that.
 CONFIGURATION = {"mysql": Path("deploy/mysql")}
 START_SECONDS = 400
 # Why clients are turned away meanwhile.
 RESTART = "a restart of MySQL or nginx"
+
+
+def services() -> list[str]:
+    """Return those that this host is there for."""
+    return [name for name, part in _PARTS.items() if has_part(part)]
 
 
 def plan(release: str, *, allowed: bool, dry_run: bool = False) -> None:
@@ -36,18 +44,17 @@ def plan(release: str, *, allowed: bool, dry_run: bool = False) -> None:
         CommandError: something that serves would be, and nobody has allowed that; or MySQL cannot
             run on its data with what the release has; or an image cannot be pulled.
     """
-    for name in SERVICES:
+    own = services()
+    for name in own:
         _take_over(name, release)
     described = base(RELEASES / release, release).services()
-    missing = [image for name in SERVICES if not images.identify(image := described[name]["image"])]
+    missing = [image for name in own if not images.identify(image := described[name]["image"])]
     if missing and dry_run:
         say(f"would pull {', '.join(missing)}, and restart what runs from another image")
         return
     for image in missing:
         images.pull(image)
-    found = {
-        name: change for name in SERVICES if (change := _change(RELEASES / release, release, name))
-    }
+    found = {name: change for name in own if (change := _change(RELEASES / release, release, name))}
     if change := found.get("mysql"):
         mysql_upgrade.check(_name("mysql"), change)
     if found and not allowed:
@@ -86,12 +93,12 @@ def place(release: str) -> bool:
     Raises:
         CommandError: there is no backup of what could not be undone; nothing is put in place.
     """
-    if change := _change(RELEASES / release, release, "mysql"):
+    if has_part(DATABASE) and (change := _change(RELEASES / release, release, "mysql")):
         mysql_upgrade.prepare(change)
     # Before any container is run: Compose 2.26 wants it for those, too, that are not in it.
     network.make()
     changed = False
-    for file in BASE_FILES:
+    for file in base_files(RELEASES / release):
         changed |= copy_file(RELEASES / release / file, STACK / file)
     for folder in FOLDERS:
         if folder.name == "nginx" and ledger.read()["active"]:
@@ -107,11 +114,22 @@ def up(release: str) -> list[str]:
 
     Where one that runs is restarted, clients are told to come again meanwhile.
     """
-    found = {name: _change(STACK, release, name) for name in SERVICES}
+    found = {name: _change(STACK, release, name) for name in services()}
     if any(found.values()) or maintenance.is_on(RESTART):
         with maintenance.closed(RESTART):
             return _up(release, found)
     return _up(release, found)
+
+
+def end_former_part() -> set[str]:
+    """End nginx where this host is not there for clients any more; return what was ended.
+
+    MySQL stays, whatever the host is there for: only the operator knows where its data is.
+    """
+    if has_part(WEB) or not _container("nginx"):
+        return set()
+    run(["docker", "rm", "--force", _name("nginx")])
+    return {"nginx"}
 
 
 def _up(release: str, found: dict[str, Change | None]) -> list[str]:
