@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from files import MIGRATE, MYSQL, MYSQL_ID, SERVICE, keep_or_make, own, read, say, write
 from users import (
     CA,
+    GROUPED,
     NAMES,
     ROOT,
     change_sql,
@@ -21,6 +22,7 @@ from users import (
     database_url,
     discard_sql,
     live_users_sql,
+    recovery_sql,
     users_sql,
 )
 
@@ -38,6 +40,8 @@ def make() -> None:
     write(MYSQL / "users.sql", users_sql(passwords))
     write(MYSQL / "users.live.sql", live_users_sql(passwords))
     write(MYSQL / "discard.sql", discard_sql())
+    if GROUPED:
+        write(MYSQL / "recovery.sql", recovery_sql(passwords))
     for name, password in passwords.items():
         write(MYSQL / f"{name}.cnf", client_cnf(name, password))
     _take_ca()

@@ -23,10 +23,22 @@ _GRANTS = {
         "RELOAD, REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
     ),
 }
+# Where several servers are a group: how one recovers from another, and who changes accounts from a
+# host whose own server takes no writes. `root` is let in on the host itself alone.
+_OF_A_GROUP = {
+    "replication": (
+        "REPLICATION SLAVE, CONNECTION_ADMIN, BACKUP_ADMIN, GROUP_REPLICATION_STREAM ON *.*",
+    ),
+    "admin": ("ALL ON *.*",),
+}
+_MAY_GRANT = "admin"
+GROUPED = "," in SERVERS
+if GROUPED:
+    _GRANTS |= _OF_A_GROUP
 NAMES = tuple(_GRANTS)
 # Passwords are changed on this server alone: a binary log that is replayed elsewhere, or later,
 # must not bring one back. Several servers have them from one another by that log.
-_UNLOGGED = f"SET SESSION sql_log_bin = {int(',' in SERVERS)};"
+_UNLOGGED = f"SET SESSION sql_log_bin = {int(GROUPED)};"
 
 
 def users_sql(passwords: Mapping[str, str]) -> str:
@@ -54,7 +66,8 @@ def _statements(passwords: Mapping[str, str], *, revoke: bool) -> list[str]:
         lines.append(f"ALTER USER {user} {identified};")
         if revoke:
             lines.append(f"REVOKE IF EXISTS ALL PRIVILEGES, GRANT OPTION FROM {user};")
-        lines.extend(f"GRANT {grant} TO {user};" for grant in grants)
+        option = " WITH GRANT OPTION" if name == _MAY_GRANT else ""
+        lines.extend(f"GRANT {grant} TO {user}{option};" for grant in grants)
     return lines
 
 
@@ -74,9 +87,25 @@ def _user(name: str) -> str:
     return f"'{name}'@'{'localhost' if name == ROOT else '%'}'"
 
 
+def recovery_sql(passwords: Mapping[str, str]) -> str:
+    """Return the statement that tells a group's member how to recover from another one."""
+    return (
+        "CHANGE REPLICATION SOURCE TO SOURCE_USER='replication',"
+        f" SOURCE_PASSWORD='{passwords['replication']}'"
+        " FOR CHANNEL 'group_replication_recovery';\n"
+    )
+
+
 def client_cnf(name: str, password: str) -> str:
-    """Return an options file for MySQL's own clients; root has the socket only."""
-    way = "protocol=socket" if name == ROOT else "host=127.0.0.1\nprotocol=tcp"
+    """Return an options file for MySQL's own clients.
+
+    Root has the socket only; `admin` goes to other hosts, whose names are verified.
+    """
+    ways = {
+        ROOT: "protocol=socket",
+        "admin": "protocol=tcp\nssl-mode=VERIFY_IDENTITY\nssl-ca=/run/tls/ca.crt",
+    }
+    way = ways.get(name, "host=127.0.0.1\nprotocol=tcp")
     return f"[client]\nuser={name}\npassword={password}\n{way}\n"
 
 

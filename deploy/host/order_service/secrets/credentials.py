@@ -1,13 +1,11 @@
 """Makes, shows and changes the passwords of this host, without a request that is refused.
 
-A change of MySQL's passwords takes several steps. `state/rotation.json` names the one that is next,
-so a change that was cut off anywhere is ended by starting it again.
-
 Secrets of the operator's own come on the standard input, as a JSON object: the variable of
 docker-compose.yml that names a secret's file, and the secret.
 
 Of several hosts one, the head, makes and changes them: `export` prints what another host needs as
-JSON, and that one is to `take` it from its standard input.
+JSON, and that one is to `take` it from its standard input. There `rotate --begin` leaves the end
+of the former passwords to `rotate --finish`, once all others have taken the new ones.
 """
 
 from __future__ import annotations
@@ -18,14 +16,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from order_service.dotenv import dotenv, head
-from order_service.host import STATE, CommandError, caller, now, read_json, say, write_json
-from order_service.release import colours, ledger, rollout
-from order_service.secrets import api_clients, database_accounts, handed, secret_files
+from order_service.dotenv import DATABASE, database_servers, dotenv, has_part, head
+from order_service.host import AUTHORITY, CommandError, read_json, say
+from order_service.release import ledger
+from order_service.secrets import api_clients, database_accounts, handed, rotation, secret_files
+from order_service.secrets.rotation import PASSWORD, PENDING, PREVIOUS, Rotation
 
-PENDING = STATE / "rotation.json"
 DAY = 24 * 3600
-PASSWORD, PREVIOUS = "auth_password", "auth_password_previous"
 # By what they sign: calls of the order handler, and events.
 SIGNING = {"Webhook secret": "webhook_secret", "Events secret": "events_secret"}
 
@@ -43,6 +40,9 @@ def main() -> None:
     rotate.add_argument(
         "--overlap", type=int, default=DAY, help="for how many seconds its former secret is right"
     )
+    part = rotate.add_mutually_exclusive_group()
+    part.add_argument("--begin", action="store_true", help="all but the end of the former ones")
+    part.add_argument("--finish", action="store_true", help="that end, of what was begun")
     rotate.set_defaults(run=_rotate)
     retire = actions.add_parser("retire", help="end the API's former password")
     retire.set_defaults(run=_retire)
@@ -81,13 +81,30 @@ def make(release: str, own: Mapping[str, str], from_head: Any = None) -> set[str
         CommandError: they could not be made, or MySQL refuses one.
     """
     if head():
-        return handed.take(release, from_head or {})
+        return _take_over(release, from_head or {})
     brought = {name: secret for name, secret in own.items() if secret}
-    changed = secret_files.make(release, "--overlap", own=brought)
-    if database_accounts.is_running():
+    changed = secret_files.make(release, "--overlap", own=brought | _authority())
+    if has_part(DATABASE) and database_accounts.is_running():
         database_accounts.wait()
         database_accounts.apply()
     return changed
+
+
+def _take_over(release: str, from_head: Any) -> set[str]:
+    changed = handed.take(release, from_head)
+    if has_part(DATABASE) and database_accounts.is_running():
+        database_accounts.tell_member()
+    return changed
+
+
+def _authority() -> dict[str, str]:
+    """Return what clients verify MySQL with, where they are on other hosts."""
+    if not (database_servers() and has_part(DATABASE)):
+        return {}
+    path = AUTHORITY / "ca.crt"
+    if not path.exists():
+        raise CommandError(f"there is no {path}, which is made before; run deploy.yml without tags")
+    return {"DATABASE_CA_FILE": path.read_text(encoding="utf-8")}
 
 
 def _rotate(given: argparse.Namespace) -> None:
@@ -95,20 +112,15 @@ def _rotate(given: argparse.Namespace) -> None:
     _refuse_without_head()
     if given.what == "client":
         _conclude(api_clients.rotate(release, given.client or "", given.overlap))
-        return
-    pending = PENDING.exists()
-    changed: set[str] = set()
-    if given.what in ("api", "all"):
-        own = _own_secrets()
-        brought = "AUTH_PASSWORD_FILE" in own
-        changed = secret_files.make(release, "--overlap" if brought else "--change-api", own=own)
-        if PASSWORD not in changed and not pending and not _is_behind():
-            raise CommandError(_why_not_again(brought=brought))
-    if pending or given.what in ("database", "all"):
-        changed |= _change_database(release)
-    if _is_behind():
-        _switch(release)
-    _conclude(changed or {"what had been cut off"})
+    else:
+        parts = {"begin_only": given.begin, "finish_only": given.finish}
+        _conclude(Rotation(release, given.what, _own_secrets(), **parts).run())
+
+
+def _retire(_: argparse.Namespace) -> None:
+    release = _active_release()
+    _refuse_without_head()
+    _conclude(rotation.retire(release))
 
 
 def _own_secrets() -> dict[str, str]:
@@ -124,67 +136,6 @@ def _told() -> dict[str, Any]:
     return told
 
 
-def _why_not_again(*, brought: bool) -> str:
-    if brought:
-        return (
-            "api_password is the password in use already; change it in your Vault file first, or"
-            " remove it there and a password is made here"
-        )
-    return (
-        f"the API's password was changed at {secret_files.changed_at(PASSWORD):%Y-%m-%d %H:%M} UTC,"
-        " and the one before is still accepted; end that one first: -e retire=api"
-    )
-
-
-def _change_database(release: str) -> set[str]:
-    """Take the steps that are left; each can be taken again after it was cut off."""
-    changed: set[str] = set()
-
-    def commit() -> None:
-        changed.update(secret_files.make(release, "--commit-database"))
-        # A restart of MySQL since the last step went back to the former passwords.
-        database_accounts.apply()
-
-    steps: dict[str, Callable[[], None]] = {
-        "have MySQL accept new passwords": database_accounts.accept_next,
-        "hand the new passwords over": commit,
-        "switch to containers that use them": lambda: _switch(release),
-        "end the former passwords": database_accounts.discard_former,
-    }
-    database_accounts.wait()
-    names = list(steps)
-    if not PENDING.exists():
-        secret_files.make(release, "--prepare-database")
-        write_json(PENDING, {"next": names[0], "since": now(), "by": caller()})
-    pending = read_json(PENDING, {})
-    say(f"changing the database's passwords since {pending['since']}")
-    for place in range(names.index(pending["next"]), len(names)):
-        write_json(PENDING, pending | {"next": names[place]})
-        say(names[place])
-        steps[names[place]]()
-    PENDING.unlink()
-    return changed
-
-
-def _switch(release: str) -> None:
-    """Replace the service's containers by ones that have read the new files."""
-    say(rollout.bring(rollout.Wanted(release, force=True)))
-
-
-def _retire(_: argparse.Namespace) -> None:
-    release = _active_release()
-    _refuse_without_head()
-    if secret_files.text(PREVIOUS) and (PENDING.exists() or _is_behind()):
-        raise CommandError(
-            "a change of the passwords was cut off; end it first, by the same -e rotate=... again"
-        )
-    changed = secret_files.make(release, "--retire-api")
-    if _is_behind():
-        _switch(release)
-        changed.add(PREVIOUS)
-    _conclude(changed)
-
-
 def _export(given: argparse.Namespace) -> None:
     say(json.dumps(handed.export(given.parts)))
 
@@ -193,9 +144,10 @@ def _take(_: argparse.Namespace) -> None:
     release = _active_release()
     if not head():
         raise CommandError("this host makes its secrets itself, and takes none of another one's")
-    changed = handed.take(release, _told())
-    if _is_behind():
-        _switch(release)
+    changed = _take_over(release, _told())
+    if rotation.is_behind():
+        rotation.switch(release)
+        changed.add(rotation.BEGUN)
     _conclude(changed)
 
 
@@ -225,16 +177,27 @@ def _show(given: argparse.Namespace) -> None:
         say(f"{label:<14} {secret(name)}")
         if secret_files.text(f"{name}_previous"):
             say(f"  the former   signs as well: to end it, remove {name}_previous and deploy")
-    say("API clients    one secret for each")
-    for client in api_clients.listed():
-        if not client.revoked:
-            say(f"  {client.name:<12} {secret(client.file, api_clients.VOLUME)}")
-    say("MySQL          one password for each account")
-    for account in database_accounts.ACCOUNTS:
-        say(f"  {account:<12} {secret(f'{account}_password', secret_files.MYSQL_VOLUME)}")
+    _show_others(secret)
     say(f"  changed      {secret_files.changed_at('database_url'):%Y-%m-%d %H:%M} UTC")
     if pending := read_json(PENDING, None):
         say(f"CUT OFF        the change by {pending['by']} since {pending['since']}: run it again")
+
+
+def _show_others(secret: Callable[..., str]) -> None:
+    """Show what this host has of the API's clients and of the database."""
+    if name := head():
+        say(f"API clients    their secrets are on {name}")
+    else:
+        say("API clients    one secret for each")
+        for client in api_clients.listed():
+            if not client.revoked:
+                say(f"  {client.name:<12} {secret(client.file, api_clients.VOLUME)}")
+    if has_part(DATABASE):
+        say("MySQL          one password for each account")
+        for account in database_accounts.names():
+            say(f"  {account:<12} {secret(f'{account}_password', secret_files.MYSQL_VOLUME)}")
+    else:
+        say(f"Database       {secret('database_url')}")
 
 
 def _refuse_without_head() -> None:
@@ -250,11 +213,6 @@ def _active_release() -> str:
     if release is None:
         raise CommandError("nothing serves on this host yet; run deploy.yml first")
     return release
-
-
-def _is_behind() -> bool:
-    """Return whether the service's containers are older than their secrets."""
-    return secret_files.newer_than([one["id"] for one in colours.serving().containers()])
 
 
 def _conclude(changed: set[str]) -> None:
