@@ -41,6 +41,7 @@ class Container:
     # How often Docker has started it again.
     restarts: int = 0
     address: str = ""
+    restart: str = "unless-stopped"
 
     @property
     def project(self) -> str:
@@ -148,6 +149,8 @@ class FakeDocker:
         self.flask: Callable[[list[str]], str] = lambda _: ""
         # The client of an ACME authority, with what it is given.
         self.acme: Callable[[list[str]], str] = lambda _: ""
+        # What nginx tells a balancer.
+        self.told_to_balancers: Callable[[], int] = lambda: 200
         # Other programs than Docker, and what they print.
         self.programs: dict[str, Callable[[list[str]], str]] = {}
         self.ran: list[str] = []
@@ -175,7 +178,9 @@ class FakeDocker:
             "pull": self._pull,
             "rm": self._rm,
             "run": self._run,
+            "start": self._start,
             "stop": self._stop,
+            "update": self._update,
             "top": lambda _: self._top(),
             "volume": lambda given: f"{self.volumes / given[-1]}\n",
         }
@@ -337,6 +342,10 @@ class FakeDocker:
                 return ""
             case ["order-service-nginx-1", "sh", "-c", script] if script.endswith(" -t"):
                 return ""
+            case ["order-service-nginx-1", "curl", *_]:
+                if not self._known(given[0]).running:
+                    raise Complaint(f"container {given[0]} is not running")
+                return str(self.told_to_balancers())
         raise AssertionError(f"nobody has said what comes of docker exec {given}")
 
     def _top(self) -> str:
@@ -354,7 +363,9 @@ class FakeDocker:
         shown: Iterable[Container] = self.containers.values()
         if found := re.search(rf"label={LABEL}\.project=(\S+)", " ".join(given)):
             shown = [one for one in shown if one.project == found[1]]
-        if "--quiet" in given:
+        if "{{.Names}}" in given:
+            shown = [one for one in shown if one.running]
+        if "--quiet" in given or "{{.Names}}" in given:
             return "".join(f"{one.name}\n" for one in shown)
         states = {True: "running", False: "exited"}
         return "".join(f"{one.name}\t{states[one.running]}\t{one.status}\n" for one in shown)
@@ -401,6 +412,18 @@ class FakeDocker:
             self.do(f"stop {project.removeprefix('order-service-')}")
         for name in names:
             self.containers[name].running = False
+        return ""
+
+    def _start(self, names: list[str]) -> str:
+        self.do(f"start {' '.join(name.removeprefix('order-service-') for name in names)}")
+        for name in names:
+            self._known(name).running = True
+        return ""
+
+    def _update(self, given: list[str]) -> str:
+        policy, *names = given
+        for name in names:
+            self._known(name).restart = policy.removeprefix("--restart=")
         return ""
 
     def _rm(self, given: list[str]) -> str:

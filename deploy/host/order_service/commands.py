@@ -18,6 +18,7 @@ COMMANDS = {
     "rollout": ("bring a release into service", "release.rollout"),
     "rollback": ("go back to the release before", "release.rollback"),
     "maintenance": ("turn clients away with a 503 for a while", "release.maintenance"),
+    "drain": ("take this host away from its balancers, and back", "release.drain"),
     "backup": ("make a backup, or copy the binary logs", "backup.backup"),
     "restore": ("restore a backup, on trial or live", "restore.restore"),
     "credentials": ("make, show and change passwords", "secrets.credentials"),
@@ -32,6 +33,7 @@ ALONE: dict[str, set[str]] = {
     "deploy": set(),
     "rollout": set(),
     "rollback": set(),
+    "drain": {"stop", "off"},
     "restore": {"live"},
     "credentials": {"make", "rotate", "retire", "take"},
 }

@@ -38,7 +38,8 @@ def test_each_command_is_there() -> None:
 @pytest.mark.parametrize(
     "line",
     ["install 1a", "rollout 1a", "rollback", "credentials rotate all",
-     "credentials retire", "restore --until latest live", "deploy 1a"],
+     "credentials retire", "restore --until latest live", "deploy 1a", "drain stop",
+     "drain off"],
 )  # fmt: skip
 def test_what_changes_the_service_is_alone(line: str) -> None:
     command, *arguments = line.split()
@@ -46,7 +47,8 @@ def test_what_changes_the_service_is_alone(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["status", "credentials show", "restore scratch", "restore drill", "backup full"]
+    "line",
+    ["status", "credentials show", "restore scratch", "restore drill", "backup full", "drain on"],
 )
 def test_what_looks_only_is_not(line: str) -> None:
     command, *arguments = line.split()
