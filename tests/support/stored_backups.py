@@ -20,12 +20,14 @@ def add_backup(
     kind: str = "scheduled",
     server: str = UUID,
     orders: int = 5,
+    gtids: str = "",
 ) -> None:
     """Have a full backup, of a server whose binary logs it begins with."""
     (folder / name).mkdir(parents=True)
     manifest = dict.fromkeys(Manifest.__required_keys__)
     manifest |= {"id": name, "kind": kind, "server_uuid": server, "host": f"host-{server[:2]}"}
     manifest |= {"tables": {"orders": {"rows": orders, "checksum": "0"}}}
+    manifest |= {"gtid_executed": gtids}
     manifest |= {"binlog": {"file": f"binlog.{log:06}", "position": 4}}
     manifest |= {"file": "orders.sql.zst", "bytes": 0, "sha256": hashlib.sha256().hexdigest()}
     (folder / name / "manifest.json").write_text(json.dumps(manifest))
@@ -37,13 +39,16 @@ def copy_name(number: int, stamp: str) -> str:
     return f"binlog.{number:06}_{stamp}.zst"
 
 
-def add_copy(folder: Path, number: int, stamp: str, server: str = UUID) -> None:
-    """Have a binary log's copy, and what is written down about it."""
+def add_copy(
+    folder: Path, number: int, stamp: str, server: str = UUID, gtids: tuple[str, str] | None = None
+) -> None:
+    """Have a binary log's copy, and what is written down about it: `gtids` before and after it."""
     path = folder / "binlogs" / server / copy_name(number, stamp)
     assert parse_copy(server, path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    path.with_suffix(".json").touch()
+    facts = dict(zip(("gtids_before", "gtids_after"), gtids or (), strict=False))
+    path.with_suffix(".json").write_text(json.dumps(facts))
 
 
 def of_one(backups: list[str]) -> dict[str, str]:

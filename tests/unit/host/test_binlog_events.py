@@ -18,9 +18,10 @@ def event(kind: int, body: bytes = b"", seconds: int = 100) -> bytes:
     return struct.pack("<IBIIIH", seconds, kind, 1, 19 + len(body), 0, 0) + body
 
 
-def gtid(microseconds: int, *, replicated: bool = False) -> bytes:
-    stamp = microseconds | (replicated << 55)
-    return event(GTID, bytes(42) + stamp.to_bytes(7, "little") + bytes(9))
+def gtid(microseconds: int, *, committed_first: int = 0) -> bytes:
+    stamp = microseconds | (bool(committed_first) << 55)
+    stamps = stamp.to_bytes(7, "little") + committed_first.to_bytes(7, "little")
+    return event(GTID, bytes(42) + stamps + bytes(2))
 
 
 @pytest.fixture
@@ -50,8 +51,10 @@ def test_the_last_transaction_may_be_at_the_end_of_the_file(log: Path) -> None:
     assert [one.end for one in found] == [log.stat().st_size]
 
 
-def test_a_transaction_that_was_replicated_says_when_it_was_committed_here(log: Path) -> None:
-    (found,) = read(log, gtid(3_000_000, replicated=True), event(XID))
+def test_a_transaction_that_was_replicated_has_the_time_at_which_its_client_had_it(
+    log: Path,
+) -> None:
+    (found,) = read(log, gtid(4_000_000, committed_first=3_000_000), event(XID))
     assert found.committed == EPOCH + timedelta(seconds=3)
 
 

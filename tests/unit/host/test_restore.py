@@ -175,7 +175,7 @@ class Empty:
 def test_a_mysql_that_takes_nothing_is_not_waited_for_without_end(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "Server", lambda *_: Empty(["sleep", "60"]))
+    monkeypatch.setattr(live.external, "server", lambda *_: Empty(["sleep", "60"]))
     monkeypatch.setattr(live, "SECONDS", 0.1)
     scratch: Any = SimpleNamespace(server=Empty(["true"]))
     settings = Settings(directory=root / "backups")
@@ -190,7 +190,7 @@ def test_that_the_data_are_live_is_told_where_the_backup_of_them_fails(
         raise BackupError("the disk is full")
 
     empty = Empty(["true"])
-    monkeypatch.setattr(live, "Server", lambda *_: empty)
+    monkeypatch.setattr(live.external, "server", lambda *_: empty)
     monkeypatch.setattr(live, "digests", lambda *_: {})
     monkeypatch.setattr(live, "service_stopped", lambda: nullcontext({}))
     monkeypatch.setattr(live, "make_full", full)

@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from order_service.backup import offsite
+from order_service.backup import external, group, offsite
 from order_service.backup.binlogs import copy_closed
 from order_service.backup.full import take
 from order_service.backup.locks import Busy, locked
@@ -38,6 +39,9 @@ RESTART_SECONDS = 30
 KINDS = ("scheduled", "manual", BEFORE_MIGRATION, BEFORE_UPGRADE)
 # What waits for these does not fail for a destination that is away.
 WANTED_HERE = (BEFORE_MIGRATION, BEFORE_UPGRADE, BEFORE_RESTORE, AFTER_RESTORE)
+
+
+EXTERNAL_LOGS = "whoever runs the database has its binary logs, and restores it to a point in time"
 
 
 def main() -> None:
@@ -72,7 +76,8 @@ def first(settings: Settings) -> None:
         BackupError, CommandError: there is none, and none can be made.
     """
     store = open_store(settings)
-    if made := "id" not in store.last("backup"):
+    had = "id" in store.last("backup")
+    if not had:
         try:
             full(settings, "manual")
         except (BackupError, CommandError):
@@ -81,14 +86,23 @@ def first(settings: Settings) -> None:
                 raise
     if (last := store.last("backup"))["outcome"] != "ok":
         warn(f"the last backup failed: {last['error']}")
-    say("CHANGED" if made else "UNCHANGED")
+    say("CHANGED" if not had and "id" in last else "UNCHANGED")
 
 
 def full(settings: Settings, kind: str) -> None:
-    """Make a full backup, apply the retention, and copy it and the binary logs off the host."""
+    """Make a full backup, apply the retention, and copy it and the binary logs off the host.
+
+    Of a group one member makes those that nothing waits for.
+    """
     store = open_store(settings)
     with remembered(store, "backup") as state:
-        Server(settings.container, "backup").wait_until_up(RESTART_SECONDS)
+        external.server(settings, "backup").wait_until_up(RESTART_SECONDS)
+        state["left_to"] = None if kind in WANTED_HERE else group.makes_backups(settings)
+        if state["left_to"]:
+            # That one's are the newest: of this host's own none has to stay.
+            _tidy_up(replace(settings, keep_at_least=0), store)
+            say(json.dumps({"left_to": state["left_to"]}))
+            return
         make_full(settings, store, kind, state)
         send_full(settings, kind, state)
         say(json.dumps(store.manifest(state["id"]), indent=2))
@@ -126,7 +140,8 @@ def send_full(settings: Settings, kind: str, state: dict[str, Any]) -> None:
         BackupError, CommandError: that failed, and the backup is not one that was wanted here.
     """
     try:
-        binlog(settings)
+        if not settings.external:
+            binlog(settings)
         state["offsite"] = offsite.send_backups(settings)
     except (BackupError, CommandError) as problem:
         if kind not in WANTED_HERE:
@@ -136,7 +151,10 @@ def send_full(settings: Settings, kind: str, state: dict[str, Any]) -> None:
 
 
 def binlog(settings: Settings) -> None:
-    """Copy the binary logs that are new, here and off the host."""
+    """Copy the binary logs that are new, here and off the host; not somebody else's."""
+    if settings.external:
+        say(EXTERNAL_LOGS)
+        return
     store = open_store(settings)
     with remembered(store, "binlog") as state:
         Server(settings.container, "backup").wait_until_up(RESTART_SECONDS)

@@ -23,15 +23,16 @@ _BEGINS = {33, 34, 42}  # GTID, anonymous GTID, tagged GTID
 _TAGGED = 42
 # Rotate, stop, format description and previous GTIDs: events of the file, not of a transaction.
 _OF_THE_FILE = {3, 4, 15, 35}
-# In a GTID event's body: microseconds of the commit, in 7 bytes of which one bit means else.
-_COMMIT_TIME = slice(42, 49)
-_COMMIT_TIME_MASK = (1 << 55) - 1
+# In a GTID event's body: microseconds of the commit on this server, in 7 bytes of which one bit
+# says that as many follow, of the commit on the server where it came first.
+_COMMIT_TIME, _FIRST_COMMIT_TIME = slice(42, 49), slice(49, 56)
+_CAME_FIRST_ELSEWHERE = 1 << 55
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Transaction:
-    """One transaction, or one statement that commits by itself."""
+    """One transaction, or one statement that commits by itself; when that was for its client."""
 
     committed: datetime
     end: int
@@ -72,12 +73,14 @@ def _events(file: BinaryIO, name: str) -> Iterator[tuple[int, int, bytes, int]]:
         if len(body) != length - _HEADER.size:
             raise BackupError(f"{name} is cut off or damaged at {position}")
         position += length
-        yield kind, seconds, body[: _COMMIT_TIME.stop], position
+        yield kind, seconds, body[: _FIRST_COMMIT_TIME.stop], position
 
 
 def _commit_time(kind: int, seconds: int, body: bytes) -> datetime:
     # A tagged GTID, which only a client that asks for tags makes, is packed otherwise.
     if kind == _TAGGED:
         return _EPOCH + timedelta(seconds=seconds)
-    microseconds = int.from_bytes(body[_COMMIT_TIME], "little") & _COMMIT_TIME_MASK
+    microseconds = int.from_bytes(body[_COMMIT_TIME], "little")
+    if microseconds & _CAME_FIRST_ELSEWHERE:
+        microseconds = int.from_bytes(body[_FIRST_COMMIT_TIME], "little")
     return _EPOCH + timedelta(microseconds=microseconds)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
+from order_service.backup import group
 from order_service.backup.binlog_events import transactions
 from order_service.backup.files import pack, suffix
-from order_service.backup.mysql_session import Server
+from order_service.backup.mysql_session import Server, Session
 from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import (
     PARTIAL,
@@ -23,6 +25,11 @@ from order_service.backup.store import (
 )
 from order_service.host import run, write_json
 
+# The second of a log's events: what was committed before its first transaction.
+_PREVIOUS = "SHOW BINLOG EVENTS IN '{}' FROM 4 LIMIT 1, 1"
+# A member of a group answers when it has all that was committed in the group before.
+_CATCH_UP = "SET SESSION group_replication_consistency = 'BEFORE', SESSION wait_timeout = 60"
+
 
 @dataclass(frozen=True)
 class _Log:
@@ -32,6 +39,8 @@ class _Log:
     path: PurePosixPath
     bytes: int
     moment: datetime
+    gtids_before: str
+    gtids_after: str
 
 
 def copy_closed(settings: Settings, store: Store) -> State:
@@ -45,22 +54,25 @@ def copy_closed(settings: Settings, store: Store) -> State:
     moment = datetime.now(UTC)
     for leftover in store.binlogs.glob(f"*/{PARTIAL}*"):
         leftover.unlink()
-    server = Server(settings.container, "backup")
-    with server.session() as session:
+    in_group = group.is_one()
+    with Server(settings.container, "backup").session() as session:
+        if in_group:
+            session.query(_CATCH_UP)
         ((uuid, base, executed),) = session.query(
             "SELECT @@server_uuid, @@log_bin_basename, REPLACE(@@gtid_executed, '\\n', '')"
         )
         if executed != store.last("binlog").get("gtid_executed"):
             session.query("FLUSH LOCAL BINARY LOGS")
         logs = session.query("SHOW BINARY LOGS")
-    needed_from = _oldest_needed(store, uuid)
-    present = {copy.log for copy in store.copies(uuid)}
-    copied = 0
-    for log, size, *_ in logs[:-1]:
-        if needed_from is None or binlog_number(log) < needed_from or log in present:
-            continue
-        path = PurePosixPath(base).with_name(log)
-        copied += _copy(settings, store, _Log(uuid, path, int(size), moment))
+        needed_from = _oldest_needed(store, uuid, of_others=in_group)
+        present = {copy.log for copy in store.copies(uuid)}
+        copied = 0
+        for (log, size, *_), (following, *_) in pairwise(logs):
+            if needed_from is None or binlog_number(log) < needed_from or log in present:
+                continue
+            path = PurePosixPath(base).with_name(log)
+            gtids = (_gtids_before(session, one) for one in (log, following))
+            copied += _copy(settings, store, _Log(uuid, path, int(size), moment, *gtids))
     return State(
         server_uuid=uuid,
         gtid_executed=executed,
@@ -69,14 +81,22 @@ def copy_closed(settings: Settings, store: Store) -> State:
     )
 
 
-def _oldest_needed(store: Store, uuid: str) -> int | None:
-    """Return the number of the log at which the server's oldest full backup begins."""
+def _gtids_before(session: Session, log: str) -> str:
+    ((*_, gtids),) = session.query(_PREVIOUS.format(log))
+    return gtids.replace("\\n", "")
+
+
+def _oldest_needed(store: Store, uuid: str, *, of_others: bool) -> int | None:
+    """Return the number of the log at which the server's oldest full backup begins.
+
+    It is the first one where the backups are those `of_others`.
+    """
     numbers = [
         binlog_number(one["binlog"]["file"])
         for one in store.manifests().values()
         if one["server_uuid"] == uuid
     ]
-    return min(numbers, default=None)
+    return min(numbers, default=1 if of_others else None)
 
 
 def _copy(settings: Settings, store: Store, log: _Log) -> int:
@@ -99,6 +119,8 @@ def _copy(settings: Settings, store: Store, log: _Log) -> int:
             last_commit=commits[-1].isoformat() if commits else None,
             transactions=len(commits),
             log_bytes=log.bytes,
+            gtids_before=log.gtids_before,
+            gtids_after=log.gtids_after,
             file=name,
             bytes=packed.bytes,
             sha256=packed.sha256,

@@ -1,9 +1,9 @@
 """A full backup: mysqldump's, with the digests of its own snapshot.
 
 Two sessions have to see the same moment: mysqldump's, and the one that counts and hashes the rows.
-So a session of ours holds the global read lock while both begin their snapshots, for some 100 ms;
-after that no writer waits. That nothing was committed meanwhile is not believed but compared: the
-GTIDs. mysqldump must take no lock of its own (`--source-data` has it flush the
+So a session of ours holds a lock while both begin their snapshots (see snapshot.py), for some
+100 ms; after that no writer waits. That nothing was committed meanwhile is not believed but
+compared: the GTIDs. mysqldump must take no lock of its own (`--source-data` has it flush the
 tables): it would wait for a statement that waits for our lock with a table open, which MySQL does
 not see as a deadlock, and no writer could go on until one of them gave up.
 """
@@ -17,17 +17,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from order_service.backup import host_secrets
-from order_service.backup.files import Packed, pack, suffix
+from order_service.backup import external, host_secrets
+from order_service.backup.files import pack, suffix
 from order_service.backup.mysql_session import Server, Session
 from order_service.backup.settings import BackupError, Settings
+from order_service.backup.snapshot import Dump, begin
 from order_service.backup.store import (
     MANIFEST,
     PARTIAL,
@@ -41,8 +41,6 @@ from order_service.backup.table_digests import digests
 from order_service.host import write_json
 from order_service.release import ledger
 
-LOCK_SECONDS = 10
-START_SECONDS = 30
 # Waits for a line, so that its start is over when the lock is taken; loose: not all versions know.
 _DUMP = """echo '-- order-service'; read -r _; exec "$0" "$@" """
 _OPTIONS = (
@@ -50,20 +48,10 @@ _OPTIONS = (
     "--set-gtid-purged=OFF",
     "--no-tablespaces",
     "--hex-blob",
-    "--routines",
-    "--events",
-    "--triggers",
     "--loose-skip-masking-policies",
 )
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    taken_at: datetime
-    log: str
-    position: int
-    gtid_executed: str
-    held_milliseconds: int
+# The release's migrations make none of these; a user of the server may have.
+_OWN_OPTIONS = ("--routines", "--events", "--triggers")
 
 
 class _Watch:
@@ -92,7 +80,7 @@ def take(settings: Settings, store: Store, kind: str) -> Manifest:
         BackupError: it could not be made; nothing of it is left.
     """
     begun = time.monotonic()
-    server = Server(settings.container, "backup")
+    server = external.server(settings, "backup")
     _wait_for_free_id(store)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=store.folder))
     try:
@@ -100,10 +88,10 @@ def take(settings: Settings, store: Store, kind: str) -> Manifest:
             facts = _facts(session, settings)
             check_space(store.folder, _estimate(store, facts["bytes"]), settings.reserve)
             name = f"{settings.database}.sql{suffix(settings.public_key)}"
-            with _dumping(server, settings, partial / name) as (result, watch, let_go):
-                snapshot = _begin(session, result, watch, let_go)
+            with _dumping(server, settings, partial / name) as (dump, watch):
+                snapshot = begin(settings, server, session, dump)
                 tables = digests(session, settings.database)
-                packed = result.result()
+                packed = dump.result.result()
             watch.check()
         secrets = host_secrets.keep(partial, settings) if settings.public_key else None
         manifest = Manifest(
@@ -138,18 +126,17 @@ def take(settings: Settings, store: Store, kind: str) -> Manifest:
 
 
 @contextmanager
-def _dumping(
-    server: Server, settings: Settings, target: Any
-) -> Iterator[tuple[Future[Packed], _Watch, Any]]:
+def _dumping(server: Server, settings: Settings, target: Path) -> Iterator[tuple[Dump, _Watch]]:
     """Have mysqldump ready to begin, its output being packed beside."""
-    dump = server.command("mysqldump", *_OPTIONS, settings.database)
+    options = _OPTIONS if settings.external else (*_OPTIONS, *_OWN_OPTIONS)
+    dump = server.command("mysqldump", *options, settings.database)
     at = dump.index("mysqldump")
     command = [*dump[:at], "sh", "-c", _DUMP, *dump[at:]]
     watch = _Watch()
     read_end, write_end = os.pipe()
 
-    def let_go(text: bytes = b"\n") -> None:
-        os.write(write_end, text)
+    def let_go() -> None:
+        os.write(write_end, b"\n")
 
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(
@@ -162,58 +149,11 @@ def _dumping(
             stdin=read_end,
         )
         try:
-            yield result, watch, let_go
+            yield Dump(result, watch.started.is_set, let_go), watch
         finally:
             # Without its line, a dump that has not begun ends.
             os.close(write_end)
             os.close(read_end)
-
-
-def _begin(session: Session, result: Future[Packed], watch: _Watch, let_go: Any) -> _Snapshot:
-    """Let both snapshots begin at the same moment, while no writer can commit."""
-    _wait(watch.started.is_set, result, START_SECONDS, "mysqldump did not start")
-    session.query(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
-    session.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    before = _unlocks(session)
-    held = time.monotonic()
-    session.query("FLUSH TABLES WITH READ LOCK")
-    try:
-        session.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
-        taken_at = datetime.now(UTC)
-        status = session.query("SHOW BINARY LOG STATUS")[0]
-        let_go()
-        # mysqldump unlocks when its snapshot has begun.
-        _wait(
-            lambda: _unlocks(session) > before,
-            result,
-            LOCK_SECONDS,
-            "mysqldump got no snapshot",
-        )
-        # Not the position: a copy of the binary logs begins a new one at any moment.
-        if session.query("SHOW BINARY LOG STATUS")[0][4] != status[4]:
-            raise BackupError("orders were stored between the two snapshots; try again")
-    finally:
-        session.query("UNLOCK TABLES")
-    held = time.monotonic() - held
-    log, position, _, _, gtid_executed = status
-    return _Snapshot(
-        taken_at, log, int(position), gtid_executed.replace("\\n", ""), round(held * 1000)
-    )
-
-
-def _wait(condition: Any, result: Future[Packed], seconds: float, problem: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if result.done():
-            result.result()  # raises what it failed with
-            return  # a small dump is over sooner than this looks; it is checked afterwards
-        if time.monotonic() > deadline:
-            raise BackupError(f"{problem} within {seconds:g} s")
-        time.sleep(0.01)
-
-
-def _unlocks(session: Session) -> int:
-    return int(session.query("SHOW GLOBAL STATUS LIKE 'Com_unlock_tables'")[0][1])
 
 
 def _facts(session: Session, settings: Settings) -> dict[str, Any]:

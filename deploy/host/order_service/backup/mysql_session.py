@@ -26,20 +26,21 @@ class Server:
 
     def __init__(self, container: str, account: str) -> None:
         self.container = container
-        self._account = account
+        self.account = account
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """Return the command line that runs one of MySQL's clients in the container."""
         inside = ["docker", "exec", "--interactive", self.container]
-        if self._account == "root":
+        if self.account == "root":
             return [*inside, "bash", "-c", _AS_ROOT, program, *arguments]
-        if self._account == "backup":
+        if self.account == "backup":
             return [*inside, program, "--defaults-extra-file=/run/secrets/backup.cnf", *arguments]
-        return [*inside, program, f"--user={self._account}", "--protocol=socket", *arguments]
+        return [*inside, program, f"--user={self.account}", "--protocol=socket", *arguments]
 
-    def session(self) -> Session:
-        """Open a session."""
-        return Session(self.command("mysql", "--batch", "--skip-column-names", "--unbuffered"))
+    def session(self, *options: str) -> Session:
+        """Open a session; with `--force` it goes on after what MySQL refuses."""
+        batch = ("--batch", "--skip-column-names", "--unbuffered")
+        return Session(self.command("mysql", *batch, *options))
 
     def wait_until_up(self, seconds: float) -> None:
         """Wait until it answers, for it may be restarting.

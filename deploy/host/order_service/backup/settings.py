@@ -1,6 +1,7 @@
 """What the backups' programs are told by the role `backup`, in /etc/order-service/backup.json.
 
 container          MySQL's container
+external           whether somebody else runs MySQL, so that it is reached by its database_url
 database           the schema that is backed up
 directory          where backups lie
 public_key         an age or SSH public key; empty or "none": backups are not encrypted
@@ -37,6 +38,7 @@ class Settings:
 
     directory: Path
     container: str = "order-service-mysql-1"
+    external: bool = False
     database: str = "orders"
     public_key: str = ""
     keep_days: int = 14

@@ -74,7 +74,14 @@ class Manifest(PackedFile, _Kept):
     writers_held_milliseconds: int  # for how long the snapshot kept writers waiting
 
 
-class BinlogCopy(PackedFile):
+class _Numbered(TypedDict, total=False):
+    # What was committed before the log's first transaction and up to its last one, on that server;
+    # older copies lack it.
+    gtids_before: str
+    gtids_after: str
+
+
+class BinlogCopy(PackedFile, _Numbered):
     """What the copy of a binary log is."""
 
     log: str
@@ -99,6 +106,7 @@ class State(TypedDict, total=False):
     bytes: int
     rows: int
     offsite: str  # "none", or where the copy went
+    left_to: str | None  # the member of the group that makes it, and this host does not
     # last-binlog.json: what this server committed before that is in the copies.
     until: str
     server_uuid: str
@@ -185,10 +193,6 @@ class Store:
                 warn(f"{problem}; it is left out, and stays until somebody removes it")
         return found
 
-    def servers(self) -> dict[str, str]:
-        """Return the server of each backup whose manifest can be read."""
-        return {backup: one["server_uuid"] for backup, one in self.manifests().items()}
-
     def dump(self, manifest: Manifest) -> Path:
         """Return where a backup's dump lies."""
         return self.folder / manifest["id"] / manifest["file"]
@@ -206,7 +210,7 @@ class Store:
                 found += [
                     copy for f in folder.iterdir() if (copy := parse_copy(folder.name, f.name))
                 ]
-        return sorted(found, key=lambda copy: (copy.server_uuid, copy.number))
+        return sorted(found, key=lambda copy: (copy.server_uuid, copy.number, copy.copied_at))
 
     def copy_path(self, copy: Copy) -> Path:
         """Return where a copied binary log lies."""

@@ -2,7 +2,8 @@
 
 The restored tables are loaded beside the live ones and compared while the service serves. It is
 stopped only for the backup of what is replaced and for the one statement that renames the tables
-into their place; clients get 503 meanwhile. All of it is in MySQL's binary log, so later restores
+into their place; clients get 503 meanwhile. Where other hosts use the database, too, it is the
+database that keeps all of them out. All of it is in MySQL's binary log, so later restores
 to a point in time pass over it.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from order_service.backup import external, group
 from order_service.backup.backup import dump, make_full, open_store, remembered, send_full
 from order_service.backup.host_secrets import Packed, bring_back
 from order_service.backup.locks import locked
@@ -22,14 +24,17 @@ from order_service.backup.settings import BackupError, Settings, warn
 from order_service.backup.store import AFTER_RESTORE, BEFORE_RESTORE, Store
 from order_service.backup.table_digests import Digest, differences, digests
 from order_service.containers import wait_until_healthy
+from order_service.dotenv import WEB, database_servers, has_part
 from order_service.host import STACK, UPSTREAM, CommandError, run
 from order_service.program import PLACE
 from order_service.release import ledger, maintenance, project
 from order_service.release.colours import NAMES, serving
 from order_service.restore.scratch_mysql import Scratch
+from order_service.restore.writers import Writers
 from order_service.secrets import api_clients, secret_files
 
 SECONDS = 3600
+REASON = "a restore of the live data"
 # The containers' stop and start, and a look at the migrations: on two cores.
 RESTART_SECONDS = 20
 _STOP_SECONDS = "60"
@@ -77,18 +82,20 @@ def replace_live(
         BackupError: it could not be done, and the live data are as they were unless it says else.
         CommandError: a container did not stop or start.
     """
-    server = Server(settings.container, "root")
+    server = external.server(settings, "root")
     store = open_store(settings)
-    beside, replaced = f"{schema}_restored", f"{schema}_replaced"
+    stopped = _writers_kept_out(settings) if database_servers() else service_stopped()
+    live = settings.database
+    beside, replaced = _beside(settings)
     report: dict[str, Any] = {"backup_of_what_was_replaced": None, "replaced": {}}
     try:
         _load_beside(scratch, server, schema, beside, wanted)
         warn(estimate(store))
         # Whatever else makes a backup is waited for before the service is stopped.
-        with locked(store.folder, "dump"), service_stopped() as stopped:
+        with locked(store.folder, "dump"), stopped as told:
             if with_backup:
                 report |= _back_up_replaced(settings, store)
-            _swap(server, schema, beside, replaced)
+            _swap(server, live, beside, replaced)
             # The migrations' container tells the database one of the secrets.
             if secrets:
                 report["secrets"] = bring_back(secrets)
@@ -106,13 +113,24 @@ def replace_live(
         raise BackupError(
             f"what was restored is live; what came after it failed: {problem}"
         ) from None
-    return report | {"backup_after": state["id"]} | stopped
+    return report | {"backup_after": state["id"]} | told
 
 
 def _back_up_replaced(settings: Settings, store: Store) -> dict[str, Any]:
     with remembered(store, "backup") as state:
         manifest = dump(settings, store, BEFORE_RESTORE, state)
     return {"backup_of_what_was_replaced": manifest["id"], "replaced": manifest["tables"]}
+
+
+@contextmanager
+def _writers_kept_out(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Have no host's service write; gives what to report, as `service_stopped` does."""
+    begun = time.monotonic()
+    report: dict[str, Any] = {"stopped": []}
+    # What has nginx is told by it; the other hosts' services see for themselves.
+    with maintenance.closed(REASON), Writers.of(settings).kept_out():
+        yield report
+    report["stopped_seconds"] = round(time.monotonic() - begun, 1)
 
 
 @contextmanager
@@ -124,7 +142,7 @@ def service_stopped() -> Iterator[dict[str, Any]]:
     """
     begun = time.monotonic()
     report: dict[str, Any] = {}
-    with maintenance.closed("a restore of the live data"):
+    with maintenance.closed(REASON):
         running = [name for colour in NAMES for name in _containers(colour)]
         report["stopped"] = running
         try:
@@ -185,18 +203,37 @@ def _load_beside(
         raise BackupError(f"the loaded copy differs from the restored one: {'; '.join(problems)}")
 
 
-def check_nothing_left(settings: Settings, schema: str) -> None:
-    """Refuse to begin where there would be no place for what is replaced.
+def check(settings: Settings) -> None:
+    """Refuse to begin where what is replaced has no place, or nobody may put it there.
 
     Raises:
-        BackupError: that has the tables of an earlier restore.
+        BackupError: there are tables of an earlier restore, another host's server takes the writes,
+            or the account may not do what a restore needs.
     """
-    replaced = f"{schema}_replaced"
-    if _tables(Server(settings.container, "root"), replaced):
+    if name := group.writer(settings):
+        raise BackupError(
+            f"the group's member that takes writes is {name}, and live data are restored there; or"
+            " make this one take them first, by database.yml"
+        )
+    server = external.server(settings, "root")
+    beside, replaced = _beside(settings)
+    if _tables(server, replaced):
         raise BackupError(
             f"an earlier restore left tables in the schema {replaced}; look at them, then remove"
             f" them: DROP DATABASE {replaced}"
         )
+    if database_servers():
+        # Also where a restore was cut off, and has not done that.
+        Writers.of(settings).let_in()
+    if settings.external:
+        for schema in (beside, replaced):
+            server.query(f"CREATE DATABASE IF NOT EXISTS `{schema}` CHARACTER SET utf8mb4")
+            server.query(f"DROP DATABASE `{schema}`")
+
+
+def _beside(settings: Settings) -> tuple[str, str]:
+    """Return the schemas of what is to go live, and of what is replaced."""
+    return f"{settings.database}_restored", f"{settings.database}_replaced"
 
 
 def _swap(server: Server, schema: str, beside: str, replaced: str) -> None:
@@ -239,4 +276,7 @@ def _hand_on() -> None:
     authority that came back."""
     if release := ledger.read()["active"]:
         secret_files.make(release, f"--client={api_clients.PROMETHEUS.name}")
-        run([str(PLACE), "certificate", "--local"])
+        if has_part(WEB):
+            run([str(PLACE), "certificate", "--local"])
+    if database_servers():
+        warn("the other hosts have the former secrets: run deploy.yml, which hands these on")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from order_service.backup.files import check_file, check_identity
+from order_service.backup.retention import histories
 from order_service.backup.settings import BackupError
 from order_service.backup.store import (
     BEFORE_RESTORE,
@@ -14,10 +15,10 @@ from order_service.backup.store import (
     Manifest,
     PackedFile,
     Store,
-    binlog_number,
     parse_time,
     sidecar,
 )
+from order_service.restore.chain import Chain, since
 
 LATEST = "latest"
 
@@ -66,14 +67,35 @@ def choose(store: Store, backup: str | None, until: str | None, *, foreign: bool
     Raises:
         BackupError: there is no such backup, or its binary logs have a gap or end too early.
     """
+    manifest = choose_backup(store, backup, until, foreign=foreign)
     if until is None:
-        return Plan(store.manifest(backup or _newest(store, foreign)))
-    moment = None if until == LATEST else parse_until(until)
+        return Plan(manifest)
+    moment = _moment(until)
+    return Plan(manifest, _logs(store, manifest, moment), moment)
+
+
+def choose_backup(
+    store: Store, backup: str | None, until: str | None, *, foreign: bool = False
+) -> Manifest:
+    """Choose the full backup, as `choose` does; what is known of binary logs is not needed."""
+    if until is None:
+        return store.manifest(backup or _newest(store, foreign))
+    moment = _moment(until)
     manifest = store.manifest(backup or _newest_before(store, moment, foreign))
     if moment and parse_time(manifest["id"]) >= moment:
         raise BackupError(f"the backup {manifest['id']} is not older than {until}; name another")
-    copies = _chain(store, manifest, moment)
-    return Plan(manifest, copies, moment)
+    return manifest
+
+
+def notes(store: Store, manifest: Manifest) -> list[str]:
+    """Return where in the store it is noted what the binary logs have that may be replayed."""
+    copies = (copy for copy in store.copies() if copy.copied_at >= since(manifest))
+    paths = {sidecar(store.copy_path(copy)) for copy in copies}
+    return sorted(str(path.relative_to(store.folder)) for path in paths)
+
+
+def _moment(until: str) -> datetime | None:
+    return None if until == LATEST else parse_until(until)
 
 
 def check(store: Store, plan: Plan) -> None:
@@ -114,7 +136,8 @@ def _candidates(store: Store, foreign: bool) -> list[Manifest]:
         one for one in every if "orders" not in one["tables"] or one["tables"]["orders"]["rows"]
     ]
     found = filled or every
-    newest = {one["server_uuid"]: one for one in found}
+    of = histories(store.manifests())
+    newest = {of[one["id"]]: one for one in found}
     if foreign and len(newest) > 1:
         said = "; ".join(f"{one['id']} of {one['host']}" for one in newest.values())
         raise BackupError(
@@ -134,43 +157,34 @@ def _newest_before(store: Store, moment: datetime | None, foreign: bool) -> str:
     return older[-1]
 
 
-def _chain(store: Store, manifest: Manifest, moment: datetime | None) -> list[Copy]:
-    """Return the copies from the backup's position to the moment, without a gap."""
-    first = binlog_number(manifest["binlog"]["file"])
-    chain: list[Copy] = []
-    for copy in store.copies(manifest["server_uuid"]):
-        if copy.number < first:
-            continue
-        if copy.number != first + len(chain):
-            break
-        chain.append(copy)
-        if moment and copy.copied_at >= moment:
-            return chain
-    behind = [c for c in store.copies(manifest["server_uuid"]) if c.number >= first]
-    if len(behind) > len(chain):
-        missing = manifest["binlog"]["file"].rpartition(".")[0] + f".{first + len(chain):06}"
+def _logs(store: Store, manifest: Manifest, moment: datetime | None) -> list[Copy]:
+    """Return the copies from the backup to the moment, without a gap.
+
+    Raises:
+        BackupError: there is one, or the copies end too early.
+    """
+    found = Chain(store, manifest)
+    found.extend(moment)
+    reached = found.reached()
+    if moment and moment <= reached:
+        return found.copies
+    if missing := found.missing():
         raise BackupError(
-            f"the copy of {missing} is missing, so what came after"
-            f" {_end(manifest, chain):%Y-%m-%d %H:%M:%S} UTC cannot be replayed; restore until then"
-            " at most, or from a newer backup"
+            f"{missing}, so what came after {reached:%Y-%m-%d %H:%M:%S} UTC cannot be replayed;"
+            " restore until then at most, or from a newer backup"
         )
-    reached = max(_end(manifest, chain), _noted(store, manifest))
+    reached = max(reached, _noted(store, found))
     if moment and moment > reached:
         raise BackupError(
             f"the copied binary logs end at {reached:%Y-%m-%d %H:%M:%S} UTC; restore until then at"
             f" most, or until {LATEST}"
         )
-    return chain
+    return found.copies
 
 
-def _end(manifest: Manifest, chain: list[Copy]) -> datetime:
-    """Return the moment before which everything is in the backup and these copies."""
-    return chain[-1].copied_at if chain else parse_time(manifest["id"])
-
-
-def _noted(store: Store, manifest: Manifest) -> datetime:
+def _noted(store: Store, found: Chain) -> datetime:
     """Return how far the last copying came: while nothing is written there is nothing to copy."""
-    noted = store.last("binlog")
-    if noted.get("server_uuid") != manifest["server_uuid"]:
-        return parse_time(manifest["id"])
-    return parse_until(noted.get("until") or manifest["id"])
+    noted, begin = store.last("binlog"), found.manifest["id"]
+    if not found.has_all_that(noted.get("server_uuid"), noted.get("gtid_executed")):
+        return parse_time(begin)
+    return parse_until(noted.get("until") or begin)

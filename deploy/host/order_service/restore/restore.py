@@ -15,13 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from order_service import unit
-from order_service.backup.backup import copy_binlogs, open_store, remembered, run_main
+from order_service.backup import group
+from order_service.backup.backup import (
+    EXTERNAL_LOGS,
+    copy_binlogs,
+    open_store,
+    remembered,
+    run_main,
+)
 from order_service.backup.full import take
 from order_service.backup.locks import locked
 from order_service.backup.settings import BackupError, Settings, load, warn
 from order_service.backup.store import Manifest, Store, check_space
 from order_service.host import CommandError, say
-from order_service.restore.live import check_nothing_left, estimate, replace_live
+from order_service.restore.live import check as check_live
+from order_service.restore.live import estimate, replace_live
 from order_service.restore.plan import LATEST, Plan, check, choose
 from order_service.restore.scratch_mysql import Scratch, docker_folder, remove, scratch
 from order_service.restore.source import (
@@ -66,6 +74,8 @@ def restore(settings: Settings, given: argparse.Namespace, key: Path | None) -> 
     """Restore into a scratch server, and with `live` from there into the live one."""
     live = given.what == "live"
     if given.until and not given.store:
+        if settings.external:
+            raise BackupError(f"{EXTERNAL_LOGS}; here it is the backup alone: leave out --until")
         _copy_newest_binlogs(settings)
     with source(settings, given, key) as reads:
         begun = time.monotonic()
@@ -73,7 +83,7 @@ def restore(settings: Settings, given: argparse.Namespace, key: Path | None) -> 
         schema, packed = plan.manifest["database"], None
         if live:
             # What would refuse it is asked for first: the scratch server may take an hour.
-            check_nothing_left(settings, schema)
+            check_live(settings)
             packed = secrets(settings, given, reads, plan)
         with scratch(settings) as server:
             report = into_scratch(settings, reads, plan, server)
@@ -120,6 +130,10 @@ def drill(settings: Settings, key: Path | None) -> None:
     """
     store, deadline = open_store(settings), time.monotonic() + DRILL_SECONDS
     with remembered(store, "drill") as state:
+        state["left_to"] = None if key else group.makes_backups(settings)
+        if state["left_to"]:
+            say(json.dumps({"left_to": state["left_to"]}))
+            return
         _let_deployments_pass(deadline)
         while not _undisturbed(settings, key, state):
             _let_deployments_pass(deadline)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from order_service.backup import external
 from order_service.backup.binlog_events import transactions
 from order_service.backup.files import unpack, unpack_to
 from order_service.backup.mysql_session import Server
 from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import Copy, Manifest, Store
 from order_service.backup.table_digests import Digest, differences, digests
-from order_service.host import STACK, CommandError, run, try_run
-from order_service.release.project import base
+from order_service.host import CommandError, run, try_run
 
 NAME = "order-service-scratch"
 START_SECONDS = 180
@@ -69,7 +69,7 @@ def scratch(settings: Settings) -> Iterator[Scratch]:
     """
     remove()
     try:
-        what = (_image(settings.container), *_OPTIONS)
+        what = (external.image(settings), *_OPTIONS)
         limits = (*_CONTAINER, f"--memory={settings.scratch_memory}")
         run(["docker", "run", "--detach", f"--name={NAME}", *limits, *what])
         _wait_until_up()
@@ -207,13 +207,6 @@ def _wait_until_up() -> None:
         time.sleep(0.5)
     make = f"CREATE USER {_ACCOUNT}@localhost; GRANT ALL ON *.* TO {_ACCOUNT}@localhost"
     run([*ask, f"--execute={make}"])
-
-
-def _image(container: str) -> str:
-    """Return what MySQL runs from, or what it would where its container is gone."""
-    found = try_run(["docker", "inspect", "--format", "{{.Image}}", container])
-    image: str = found.stdout.strip() or base(STACK, "").services()["mysql"]["image"]
-    return image
 
 
 def _running() -> bool:

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from order_service.backup import offsite
+from order_service.backup import external, offsite
 from order_service.backup.backup import open_store
 from order_service.backup.host_secrets import Packed, is_younger
 from order_service.backup.locks import locked
-from order_service.backup.mysql_session import Server
 from order_service.backup.settings import BackupError, Settings, warn
 from order_service.backup.store import PARTIAL, Store, check_space, parse_time
-from order_service.restore.plan import Plan, check, check_key, choose
+from order_service.dotenv import head
+from order_service.restore.plan import Plan, check, check_key, choose, choose_backup, notes
 
 OFFSITE = "offsite"
 
@@ -83,7 +83,11 @@ def planned(settings: Settings, given: argparse.Namespace, source: Source) -> Pl
     """
     store = source.store
     sizes = offsite.index(settings, store.folder) if is_off_the_host(given) else {}
-    plan = choose(store, given.backup, given.until, foreign=source.foreign)
+    asked = (store, given.backup, given.until)
+    if sizes and given.until:
+        noted = notes(store, choose_backup(*asked, foreign=source.foreign))
+        offsite.fetch(settings, store.folder, [path for path in noted if path in sizes])
+    plan = choose(*asked, foreign=source.foreign)
     check_key(store, plan, source.identity)
     if sizes:
         paths = plan.paths(store)
@@ -107,6 +111,10 @@ def secrets(
         BackupError: they are asked for, and the backup has none.
     """
     wanted = given.secrets
+    if maker := head():
+        if wanted:
+            raise BackupError(f"this host's secrets are made on {maker}: restore there, or without")
+        return None
     if wanted is None:
         younger = source.foreign and is_younger(parse_time(plan.manifest["id"]))
         if not younger or _has_orders(settings):
@@ -127,7 +135,7 @@ def secrets(
 
 def _has_orders(settings: Settings) -> bool:
     try:
-        server = Server(settings.container, "root")
+        server = external.server(settings, "root")
         return bool(server.query(f"SELECT 1 FROM `{settings.database}`.orders LIMIT 1"))  # noqa: S608
     except BackupError:  # there is no such table
         return False

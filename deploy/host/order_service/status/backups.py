@@ -27,12 +27,14 @@ def backups() -> Iterator[Line]:
         yield Line("backup", "not set up; run deploy.yml", good=False)
         return
     folder = Path(settings["directory"])
-    for part, file, allowed in (
-        ("backup", "last-backup.json", BACKUP_AGE),
-        ("binary logs", "last-binlog.json", BINLOG_AGE),
-        ("drill", "last-drill.json", DRILL_AGE),
+    for part, job, allowed in (
+        ("backup", "backup", BACKUP_AGE),
+        ("binary logs", "binlog", BINLOG_AGE),
+        ("drill", "drill", DRILL_AGE),
     ):
-        yield _outcome(part, read_json(folder / file, {}), allowed)
+        # The binary logs of a database that somebody else runs are copied there, or nowhere.
+        if not (job == "binlog" and settings.get("external")):
+            yield _outcome(part, read_json(folder / f"last-{job}.json", {}), allowed)
 
 
 def copies() -> Iterator[Line]:
@@ -66,7 +68,9 @@ def _outcome(part: str, state: dict[str, Any], allowed: timedelta) -> Line:
         text = f"failed {when(state['finished_at'])}, went well {last}"
         return Line(part, text, good=False, why=str(state.get("error")))
     text = f"went well {when(state['finished_at'])}, in {state['seconds']:.0f} s"
-    if state.get("bytes"):
+    if other := state.get("left_to"):
+        text = f"left to {other} {when(state['finished_at'])}, which makes it for the group"
+    elif state.get("bytes"):
         text += f", {state['bytes'] / MEBIBYTE:.1f} MiB"
     if state.get("offsite", "none") != "none":
         text += f", copied to {state['offsite']}"
