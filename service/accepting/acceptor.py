@@ -70,6 +70,11 @@ class Acceptor:
         with self._places.take():
             return self._statuses.submit(order_id)
 
+    def silent_for(self) -> float:
+        """Return for how many seconds the database has not said whether orders that were sent to
+        it are stored; 0 when none is on its way."""
+        return max(self._plain.silent_for(), self._keyed.silent_for())
+
     def _get_statuses(self, order_ids: Sequence[int]) -> list[str | None]:
         found = self._database.statement(
             lambda connection: dao.get_statuses(connection, set(order_ids))

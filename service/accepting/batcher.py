@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from service.storage.failures import OutcomeUnknown, Overloaded
+from service.storage.failures import OutcomeUnknown, Overloaded, is_unavailable
 
 Entry = TypeVar("Entry")
 Answer = TypeVar("Answer")
@@ -84,13 +84,20 @@ class Batcher(Generic[Entry, Answer]):
         self._divide = divide
         self._lock = threading.Lock()
         self._waiting: deque[_Ticket[Entry, Answer]] = deque()
-        # When each batch on its way was sent.
+        # When each batch on its way was sent, and since when none of them has been answered.
         self._sent: list[float] = []
+        self._silent_since = 0.0
 
     @property
     def waiting(self) -> int:
         """How many entries wait to be sent."""
         return len(self._waiting)
+
+    def silent_for(self) -> float:
+        """Return for how many seconds nothing that was sent has been answered; 0 when nothing is
+        on its way."""
+        with self._lock:
+            return time.monotonic() - self._silent_since if self._sent else 0.0
 
     def submit(self, entry: Entry) -> Answer:
         """Return the answer for this entry, once its batch has been worked on.
@@ -123,6 +130,8 @@ class Batcher(Generic[Entry, Answer]):
             timely = any(now - sent < OVERDUE_SECONDS for sent in self._sent)
             if not ticket.queued or timely or len(self._sent) >= MOST_BATCHES:
                 return None
+            if not self._sent:
+                self._silent_since = now
             self._sent.append(now)
             size = min(len(self._waiting), LARGEST_BATCH)
             batch = [self._waiting.popleft() for _ in range(size)]
@@ -154,6 +163,8 @@ class Batcher(Generic[Entry, Answer]):
     ) -> None:
         with self._lock:
             self._sent.remove(sent)
+            if not any(isinstance(one, Exception) and is_unavailable(one) for one in answers):
+                self._silent_since = time.monotonic()
             following = self._waiting[0] if self._waiting else None
         if following:
             # The next batch begins while the answers of this one go out.

@@ -6,6 +6,10 @@ from service.runtime import Runtime
 from service.storage.failures import is_missing_table, is_unavailable, takes_no_writes
 from service.storage.schema import read_revision, required_revision
 
+# Seconds without an answer on orders that are to be stored. A server that has lost the majority of
+# its group goes on to say that it takes writes, and waits at each commit.
+LONGEST_SILENCE = 2.0
+
 
 def find_problems(runtime: Runtime) -> dict[str, str]:
     """Return what is not ready: its name (`database`, `schema`, `processor`) and the problem."""
@@ -24,6 +28,8 @@ def find_problems(runtime: Runtime) -> dict[str, str]:
             problems["database"] = "does not answer"
         else:
             raise
+    if not problems and runtime.acceptor.silent_for() > LONGEST_SILENCE:
+        problems["database"] = "does not answer"
     if runtime.settings.processor_threads and runtime.serving:
         processor = runtime.processor
         problem = processor.problem() if processor else "the processor is not running"

@@ -15,6 +15,7 @@ from service.processing.processor import POOL_SIZE, Processor
 from service.runtime import runtime
 from service.storage.models import db
 from service.storage.schema import required_revision
+from service.web.readiness import LONGEST_SILENCE
 from tests.support.answers import json_of
 from tests.support.databases import open_database, settings_for
 from tests.support.inspection import open_store
@@ -55,6 +56,14 @@ def not_ready(client: FlaskClient) -> dict[str, str]:
     assert int(answer.headers["Retry-After"]) >= 1
     problems: dict[str, str] = json_of(answer)["problems"]
     return problems
+
+
+def test_orders_that_the_database_does_not_answer(
+    app_on: AppOn, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_on(sqlite_url)
+    monkeypatch.setattr(runtime(app).acceptor, "silent_for", lambda: LONGEST_SILENCE + 1)
+    assert not_ready(app.test_client()) == {"database": "does not answer"}
 
 
 def test_ready(visitor: FlaskClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -165,6 +166,25 @@ def test_a_batch_that_hangs_holds_nobody_up(callers: ThreadPoolExecutor, store: 
     assert not hanging.done()
     store.release.set()
     assert hanging.result(SECONDS) == "answer 0"
+
+
+def test_it_says_how_long_nothing_was_answered(
+    callers: ThreadPoolExecutor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OVERDUE_SECONDS", 0.0)
+    batcher = Batcher(store.work)
+    assert batcher.submit(1) == "answer 1"
+    assert batcher.silent_for() == 0
+    store.held = {0}
+    hanging = callers.submit(batcher.submit, 0)
+    wait_until(lambda: batcher.silent_for() > 0.2, SECONDS, "the silence")
+    # Another one is answered, so the database is not to blame.
+    before = time.monotonic()
+    assert batcher.submit(2) == "answer 2"
+    assert batcher.silent_for() <= time.monotonic() - before
+    store.release.set()
+    assert hanging.result(SECONDS) == "answer 0"
+    assert batcher.silent_for() == 0
 
 
 def test_batches_that_hang_are_bounded_and_the_next_ones_are_refused(
