@@ -149,6 +149,8 @@ class FakeDocker:
         self.flask: Callable[[list[str]], str] = lambda _: ""
         # The client of an ACME authority, with what it is given.
         self.acme: Callable[[list[str]], str] = lambda _: ""
+        # MySQL's client, in MySQL's container.
+        self.mysql: Callable[[list[str]], str] = lambda _: ""
         # What nginx tells a balancer.
         self.told_to_balancers: Callable[[], int] = lambda: 200
         # Other programs than Docker, and what they print.
@@ -346,6 +348,8 @@ class FakeDocker:
                 if not self._known(given[0]).running:
                     raise Complaint(f"container {given[0]} is not running")
                 return str(self.told_to_balancers())
+            case ["order-service-mysql-1", "mysql", *arguments]:
+                return self.mysql(arguments)
         raise AssertionError(f"nobody has said what comes of docker exec {given}")
 
     def _top(self) -> str:

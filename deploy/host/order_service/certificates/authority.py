@@ -72,6 +72,8 @@ class Authority:
         days: int = LEAF_DAYS,
         key: ec.EllipticCurvePrivateKey | None = None,
         age: timedelta = BACKDATED,
+        *,
+        mutual: bool = False,
     ) -> tuple[bytes, bytes]:
         """Return a new certificate and its key.
 
@@ -80,6 +82,8 @@ class Authority:
             days: for how long it is valid.
             key: a new one is made where there is none.
             age: since when it is valid.
+            mutual: whether its owner proves itself by it where it is the client, too, as the
+                members of a MySQL group do to one another.
 
         Raises:
             CertificateError: a name is neither a host name nor an IP address.
@@ -87,12 +91,14 @@ class Authority:
         key = key or ec.generate_private_key(ec.SECP256R1())
         common_name = x509.NameAttribute(NameOID.COMMON_NAME, names[0][:COMMON_NAME_LENGTH])
         subject = x509.Name([common_name])
+        uses = [ExtendedKeyUsageOID.SERVER_AUTH]
+        uses += [ExtendedKeyUsageOID.CLIENT_AUTH] if mutual else []
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         leaf = (
             _builder(subject, self.certificate.subject, key, days, age)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(map(_general_name, names)), critical=False)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
             .add_extension(_usage("digital_signature"), critical=True)
             .add_extension(issuer, critical=False)
             .sign(self.key, hashes.SHA256())

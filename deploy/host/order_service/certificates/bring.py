@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 
@@ -77,8 +78,10 @@ def bring(places: Places, names: Sequence[str], fallback: Sequence[str] = ()) ->
         return give(places.nginx, given, "your own" if own else "the ACME authority's")
     wanted = [*(names or filter(authority.is_allowed, fallback)), *ALWAYS]
     wanted = list(dict.fromkeys(map(authority.normal, wanted)))
-    issuer, made = _authority(places.authority)
-    leaf, key_pem = _leaf(issuer, places, wanted)
+    issuer, made = private_authority(places.authority)
+    leaf, key_pem = kept_or_issued(
+        issuer, places.nginx / "tls.crt", places.nginx / "tls.key", wanted
+    )
     end = authority.end_of(x509.load_pem_x509_certificate(leaf))
     changed = _place(places.nginx, key_pem, leaf, NO_HSTS)
     changed |= put(places.nginx / "ca.crt", issuer.certificate_pem)
@@ -140,7 +143,7 @@ def _place(nginx: Path, key_pem: bytes, chain_pem: bytes, hsts: str) -> bool:
     return put(nginx / "hsts.conf", hsts.encode()) or changed
 
 
-def _authority(folder: Path) -> tuple[Authority, bool]:
+def private_authority(folder: Path) -> tuple[Authority, bool]:
     """Return the authority, of the key that is there or a new one, and whether it was not right."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o700)
@@ -161,9 +164,22 @@ def _authority(folder: Path) -> tuple[Authority, bool]:
     return issuer, put(certificate_file, issuer.certificate_pem) or changed
 
 
-def _leaf(issuer: Authority, places: Places, names: list[str]) -> tuple[bytes, bytes]:
-    """Return the certificate for nginx, and its key: those that are there, while they are right."""
-    certificate_pem, key_pem = (_read(places.nginx / name) for name in ("tls.crt", "tls.key"))
+def kept_or_issued(
+    issuer: Authority, certificate_file: Path, key_file: Path, names: list[str], **issued: Any
+) -> tuple[bytes, bytes]:
+    """Return the certificate and its key that there are, while they are right, or new ones.
+
+    Args:
+        issuer: whose certificate it has to be.
+        certificate_file: where it is, if there is one.
+        key_file: where its key is.
+        names: what it has to be good for, and nothing else.
+        issued: what else `Authority.issue` is told.
+
+    Raises:
+        CertificateError: the authority is about to end itself.
+    """
+    certificate_pem, key_pem = _read(certificate_file), _read(key_file)
     leaf, key = authority.read_certificate(certificate_pem), authority.read_key(key_pem)
     if (
         leaf is not None
@@ -177,10 +193,10 @@ def _leaf(issuer: Authority, places: Places, names: list[str]) -> tuple[bytes, b
     end = authority.end_of(issuer.certificate)
     if end - datetime.now(UTC) < AUTHORITY_LEFT:
         raise CertificateError(
-            f"the authority itself ends on {end:%Y-%m-%d}; remove {places.authority}, have a new"
-            " one made, and give clients the new ca.crt"
+            f"the authority itself ends on {end:%Y-%m-%d}; remove its folder, have a new one made,"
+            " and give clients the new ca.crt"
         )
-    return issuer.issue(names, key=key)
+    return issuer.issue(names, key=key, **issued)
 
 
 def _read(path: Path) -> bytes:

@@ -3,14 +3,18 @@
 An ACME authority is asked where the settings want one. Then nginx's folder gets what it is to
 serve: the operator's own certificate, the ACME authority's, or one of the host's own authority,
 renewed in time. Then nginx reads it, if it serves another one. Whatever fails, what serves goes on.
+
+The settings say as well whether the host has nginx (`web`), and for which names MySQL needs one.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import socket
 import ssl
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from order_service.certificates import bring
+from order_service.certificates import bring, of_mysql
 from order_service.certificates.authority import CertificateError, end_of, start_of
 from order_service.dotenv import dotenv
 from order_service.host import (
@@ -35,6 +39,7 @@ from order_service.host import (
 )
 from order_service.release import ledger, nginx, smoke
 from order_service.release.project import base
+from order_service.secrets import handed
 from order_service.turns import in_turn
 
 __all__ = ["end_of", "installed", "main", "start_of"]
@@ -53,16 +58,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--local", action="store_true", help="ask no ACME authority")
     parser.add_argument("--now", action="store_true", help="ask it, even if it refused just now")
+    parser.add_argument(
+        "--handed", action="store_true", help="take the authority of the standard input, as JSON"
+    )
     given = parser.parse_args()
     settings = read_json(SETTINGS / "certificate.json", {})
     problem = ""
     try:
+        if given.handed:
+            handed.take_authority(json.load(sys.stdin))
         with in_turn("certificate"):
             if settings.get("acme") and not given.local:
                 problem = _ask(settings, now=given.now)
             brought = _bring(settings)
-            changed = _take_up(always=brought.changed) or brought.changed
-    except (CertificateError, CommandError, OSError) as failure:
+            changed = _take_up(settings, always=brought.changed) or brought.changed
+    except (CertificateError, CommandError, OSError, ValueError) as failure:
         sys.exit(f"FAILED: {failure}")
     if problem:
         sys.stderr.write(f"FAILED: {problem}. What serves goes on: {brought.text}\n")
@@ -84,13 +94,18 @@ def installed() -> x509.Certificate:
 
 def _bring(settings: dict[str, Any]) -> bring.Brought:
     _make_private()
+    for_mysql = bool(settings.get("mysql")) and of_mysql.bring(settings["mysql"])
+    if not settings.get("web", True):
+        _, made = bring.private_authority(AUTHORITY)
+        return bring.Brought("the private authority", for_mysql or made, public=False)
     places = bring.Places(
         nginx=CERTIFICATES,
         authority=AUTHORITY,
         own=PRIVATE / "own",
         acme=PRIVATE / "acme" / "current" if settings.get("acme") else None,
     )
-    return bring.bring(places, settings.get("names", []), settings.get("fallback", []))
+    brought = bring.bring(places, settings.get("names", []), settings.get("fallback", []))
+    return replace(brought, changed=brought.changed or for_mysql)
 
 
 def _make_private() -> None:
@@ -137,8 +152,14 @@ def _nginx_runs() -> bool:
     return state.stdout.strip() == "true"
 
 
-def _take_up(*, always: bool) -> bool:
-    """Have nginx serve the certificate that is in place; return whether it did not yet."""
+def _take_up(settings: dict[str, Any], *, always: bool) -> bool:
+    """Have nginx and MySQL serve the certificates that are in place; return whether they did not
+    yet."""
+    changed = bool(settings.get("mysql")) and of_mysql.take_up(always=always)
+    return _take_up_by_nginx(always=always) or changed
+
+
+def _take_up_by_nginx(*, always: bool) -> bool:
     if not _nginx_runs():
         return False
     wanted = installed().public_bytes(Encoding.DER)
