@@ -30,7 +30,9 @@ def bring(names: Sequence[str]) -> bool:
     FOLDER.mkdir(exist_ok=True)
     certificate, key = FOLDER / "server.pem", FOLDER / "server.key"
     issuer, _ = private_authority(AUTHORITY)
-    wanted = list(dict.fromkeys(map(authority.normal, names)))
+    # What an inventory calls a host may be no name for a certificate.
+    allowed = filter(authority.is_allowed, names)
+    wanted = list(dict.fromkeys(map(authority.normal, allowed)))
     chain, key_pem = kept_or_issued(issuer, certificate, key, wanted, days=DAYS, mutual=True)
     changed = put(key, key_pem, 0o400, MYSQL_ID, MYSQL_ID)
     changed |= put(certificate, chain)
