@@ -57,6 +57,30 @@ CAUSES = {
         "closed since .*: a disk; maintenance.yml -e on=false opens it",
         "Closed",
     ),
+    "drained": Cause(
+        lambda on: on.write("upstream/drain", since=stamp(hours=1), by="ann@laptop"), "drain",
+        "nobody here since .*, as ann@laptop", "Drained",
+    ),
+    "left": Cause(
+        lambda on: on.database_moved(), "container", "mysql-1 is still there, though",
+        "ContainerLeft",
+    ),
+    "member": Cause(
+        lambda on: on.member("10.0.0.2", "UNREACHABLE"), "database", "10.0.0.2 is UNREACHABLE",
+        "MemberAway",
+    ),
+    "missing member": Cause(
+        lambda on: on.member("10.0.0.2", ""), "database", "10.0.0.2 is not in the group",
+        "MemberAway",
+    ),
+    "own member": Cause(
+        lambda on: on.member("10.0.0.1", "ERROR"), "database", "this host's server is ERROR",
+        "MemberAway",
+    ),
+    "certificate of MySQL": Cause(
+        lambda on: on.member("10.0.0.2", "ONLINE", certificate_days=13.9), "certificate",
+        "MySQL's is valid until .* 13 days", "CertificateEnds",
+    ),
     "started again": Cause(
         lambda on: on.app(restarts=2), "restarts", "blue-app-1 has ended 2 times",
         "ContainerRestarts",

@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from order_service.backup import mysql_session
 from order_service.certificates import authority
 from order_service.release import ledger as ledgers
 from order_service.status import machine
@@ -35,12 +36,15 @@ class Facts:
         self.on = on
         self._monkeypatch = monkeypatch
         (on.root / "store").mkdir()
+        self._dotenv = (on.root / "stack/.env").read_text()
         self.good()
         monkeypatch.setattr(machine, "DISKS", (on.root,))
 
     def good(self) -> None:
         """Have all of it good."""
-        (self.on.root / "upstream" / "maintenance.json").unlink(missing_ok=True)
+        (self.on.root / "stack/.env").write_text(self._dotenv)
+        for name in ("maintenance.json", "drain"):
+            (self.on.root / "upstream" / name).unlink(missing_ok=True)
         for name in ("mysql", "nginx"):
             self.on.docker.add(name)
         self.app()
@@ -81,7 +85,7 @@ class Facts:
         told = {"destination": text, "public_key": public_key, "offsite": offsite}
         self.write("settings/backup.json", directory=str(self.on.root / "store"), **told)
 
-    def certificate(self, days: float, of: int) -> None:
+    def certificate(self, days: float, of: int, file: str = "tls.crt") -> None:
         """Have one that is valid for so many days more, of those that it was made for."""
         made = authority.make()
         pem, _ = made.issue(["orders.example"])
@@ -96,7 +100,7 @@ class Facts:
             end,
         )
         other = builder.sign(made.key, hashes.SHA256())
-        path = self.on.root / "certificates" / "tls.crt"
+        path = self.on.root / "certificates" / file
         path.write_bytes(other.public_bytes(Encoding.PEM))
 
     def processes(self, paused: str | None = None, away: str | None = None) -> None:
@@ -174,6 +178,26 @@ class Facts:
     def not_ready(self) -> None:
         """Have a service that is not ready."""
         self.on.behaviour = lambda _, __, request: 503 if request == "GET /readyz" else None
+
+    def database_moved(self) -> None:
+        """Have the database on another host since, and the container still here."""
+        self.on.become("web", HEAD="db1")
+        self.on.docker.add("mysql")
+
+    def member(self, host: str, state: str, certificate_days: float = 15) -> None:
+        """Have this database of three in a group, and one of them in that state; or not in it."""
+        hosts = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+        servers = ",".join(f"{one}:3306" for one in hosts)
+        self.on.become("database", HEAD="db1", DATABASE_SERVERS=servers)
+        states = dict.fromkeys(hosts, "ONLINE") | {host: state}
+        rows = [
+            [one, one, states[one], *(("SECONDARY", "0") if place else ("PRIMARY", "1"))]
+            for place, one in enumerate(hosts)
+            if states[one]
+        ]
+        self._monkeypatch.setattr(mysql_session.Server, "query", lambda _, __: rows)
+        (self.on.root / "certificates" / "mysql").mkdir(exist_ok=True)
+        self.certificate(certificate_days, of=365, file="mysql/server.pem")
 
     def remove(self, name: str) -> None:
         """Remove a file of the programs'."""

@@ -35,5 +35,11 @@ def database_servers() -> list[str]:
     return _listed("DATABASE_SERVERS")
 
 
+def keeps_backups() -> bool:
+    """Return whether this host makes the database's backups: it has it, or is the head where
+    somebody else has it."""
+    return has_part(DATABASE) or not head()
+
+
 def _listed(name: str) -> list[str]:
     return [item for item in dotenv().get(name, "").split(",") if item]

@@ -43,6 +43,32 @@ def test_what_is_within_all_limits_is_good(tell: Callable[[], tuple[int, Told]])
     assert {line["part"] for line in told} == parts
 
 
+MACHINE = {"container", "passwords", "disk", "memory", "load", "lock"}
+BACKUPS = {"backup", "binary logs", "drill", "copies", "secrets"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "told_of"),
+    [
+        ("web", {"readiness", "queue", "processors", "certificate"}),
+        ("worker", {"readiness"}),
+        ("database", {*BACKUPS, "certificate"}),
+    ],
+)
+def test_a_host_tells_of_what_it_is_there_for(
+    facts: Facts, tell: Callable[[], tuple[int, Told]], parts: str, told_of: set[str]
+) -> None:
+    facts.member("10.0.0.1", "ONLINE")
+    facts.on.become(parts, HEAD="db1")
+    needed = {"web": "certificates/tls.crt", "database": "settings/backup.json"}
+    for part, name in needed.items():
+        if part != parts:
+            facts.remove(name)
+    code, told = tell()
+    assert {line["part"] for line in told} == {"release"} | MACHINE | told_of
+    assert code == 0, told
+
+
 @pytest.mark.parametrize("cause", CAUSES)
 def test_what_needs_attention_is_told_and_nothing_else(
     facts: Facts, tell: Callable[[], tuple[int, Told]], cause: str
@@ -75,6 +101,13 @@ WITHIN: dict[str, Callable[[Facts], object]] = {
     "trend": lambda on: on.disk_was(15, 14.2, 13.4, 12.6, hours=48),
     "trend of hours": lambda on: on.disk_was(15.6, 14.4, 13.2, 12, hours=20),
     "gets emptier": lambda on: on.disk_was(9, 10, 11, 12, hours=48),
+    "another member's": lambda on: on.write(
+        "store/last-backup.json",
+        outcome="ok",
+        finished_at=stamp(hours=25.9),
+        seconds=0.4,
+        left_to="db2",
+    ),
     "copied": lambda on: on.destination("bucket/orders", offsite="s3"),
 }
 
@@ -105,6 +138,17 @@ def test_a_new_host_may_have_none_so_far(
     facts.none_so_far(job, **age)
     code, told = tell()
     assert {line["text"] for line in told if line["part"] == job} == {"none so far"}
+    assert code == 0
+
+
+def test_who_takes_the_writes_is_told(facts: Facts, tell: Callable[[], tuple[int, Told]]) -> None:
+    facts.member("10.0.0.3", "ONLINE")
+    code, told = tell()
+    assert [line["text"] for line in told if line["part"] == "database"] == [
+        "10.0.0.1 is ONLINE, PRIMARY",
+        "10.0.0.2 is ONLINE, SECONDARY",
+        "10.0.0.3 is ONLINE, SECONDARY",
+    ]
     assert code == 0
 
 

@@ -58,12 +58,20 @@ RULES = {
         "OrderServiceContainerDown", CRITICAL, 2,
         "Read its `docker logs`, then run deploy.yml, which starts it.", "Clients see errors",
     ),
+    "container left": Rule(
+        "OrderServiceContainerLeft", WARNING, 60,
+        "Once its data is not wanted here: `sudo docker stop order-service-mysql-1`, then"
+        " `docker rm`. The data stays in its volume.", "What runs where on the host",
+    ),
     "restarts": Rule(
         "OrderServiceContainerRestarts", WARNING, 0,
         "Read its `docker logs`, and `dmesg` for a lack of memory.", "Clients see errors",
     ),
     "maintenance": Rule(
         "OrderServiceClosed", WARNING, 60, "Run maintenance.yml -e on=false.", "Maintenance"
+    ),
+    "drain": Rule(
+        "OrderServiceDrained", WARNING, 60, "Run drain.yml -e drain=false.", "Maintenance"
     ),
     "queue": Rule(
         "OrderServiceQueueOld", CRITICAL, 5,
@@ -109,6 +117,10 @@ RULES = {
     "secrets": Rule(
         "OrderServiceSecretsNotKept", WARNING, 0,
         "Set backup_public_key; if this is wanted, set it to none.", _BACKUPS,
+    ),
+    "database": Rule(
+        "OrderServiceMemberAway", WARNING, 5,
+        "Run database.yml, which brings it back once its host runs.", _STATUS,
     ),
     "disk": Rule("OrderServiceDiskFull", CRITICAL, 15, _FULL, "The disk is full"),
     "disk trend": Rule("OrderServiceDiskFills", WARNING, 60, _FULL, "The disk is full"),

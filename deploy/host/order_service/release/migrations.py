@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from order_service.backup import backup
 from order_service.backup.settings import BackupError, load
-from order_service.dotenv import DATABASE, has_part
 from order_service.host import STACK, CommandError, private_files, say
 from order_service.release import project
 
@@ -15,9 +14,7 @@ RUN_SECONDS = 7200
 
 
 def run(release: str) -> bool:
-    """Run the migrations that are missing; return whether there were any.
-
-    After a backup, where this host makes those of the database.
+    """Run the migrations that are missing, after a backup; return whether there were any.
 
     Raises:
         CommandError: one failed, or the backup did.
@@ -33,7 +30,7 @@ def run(release: str) -> bool:
     if "(head)" in current:
         return False
     try:
-        if current.strip() and has_part(DATABASE):
+        if current.strip():
             say("backing up before the migrations")
             with private_files():
                 backup.full(load(), KIND)

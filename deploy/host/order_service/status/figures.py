@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from order_service.certificates import renew as renew_certificate
+from order_service.dotenv import keeps_backups
 from order_service.host import SETTINGS, CommandError, read_json, write_text
 from order_service.release import ledger as ledgers
 from order_service.status import machine, status
@@ -121,4 +122,9 @@ def _seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
-PARTS = (_good, _backups, _certificate, _disks)
+PARTS = (
+    _good,
+    status.where(keeps_backups, _backups),
+    status.where(status.for_clients, _certificate),
+    _disks,
+)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from order_service.dotenv import WEB, has_part
 from order_service.host import CommandError
 from order_service.release import colours
 from order_service.release import ledger as ledgers
@@ -59,6 +60,8 @@ def processing() -> Iterator[Line]:
 
 def ended() -> tuple[float, float] | None:
     """Return how many orders are completed, and failed; None where nobody tells."""
+    if not has_part(WEB):
+        return None
     try:
         return _ended(_figures(client_of(colours.serving())))
     except (CommandError, OSError, KeyError, ValueError):

@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from order_service.host import FAILURES, run
-from order_service.release import colours, maintenance
+from order_service.host import FAILURES, read_json, run
+from order_service.release import colours, drain, maintenance, stack
 from order_service.release import ledger as ledgers
 from order_service.status.line import Line, age, when
 from order_service.unit import under_way
 
 HTTP_OK = 200
+# Whatever container it is.
+LEFT = "left"
 NEVER = "2000-01-01T00:00:00Z"
 # For so long it is told that a release was taken back, and that a container has ended.
 TOLD_FOR = timedelta(days=1)
@@ -26,18 +28,20 @@ def release() -> Iterator[Line]:
     if active is None:
         yield Line("release", "none is deployed; run deploy.yml", good=False)
         return
-    colour = colours.serving()
-    runs = colour.release()
+    colour = colours.serving() if colours.services() else None
+    runs = colour.release() if colour else active["release"]
     yield Line(
         "release",
-        f"{active['release']} in {colour.name}, deployed {when(active['deployed_at'])}"
-        f" by {active['deployed_by']}"
+        f"{active['release']}{f' in {colour.name}' if colour else ''},"
+        f" deployed {when(active['deployed_at'])} by {active['deployed_by']}"
         + ("" if runs == active["release"] else f"; but {runs} runs there"),
         good=runs == active["release"],
     )
     for entry in reversed(ledger["releases"][:-1]):
         rollback = ", rollback.yml's" if entry["release"] == ledgers.previous(ledger) else ""
         yield Line("  before", f"{entry['release']}, {when(entry['deployed_at'])}{rollback}")
+    if not colour:
+        return
     status, answer = colour.readiness()
     if status == HTTP_OK:
         yield Line("readiness", "ready")
@@ -68,10 +72,14 @@ def containers() -> Iterator[Line]:
         name = full_name.removeprefix("order-service-")
         good = state == "running" and "unhealthy" not in text
         yield Line("container", f"{name}: {text}", good=good, subject=name)
-    for name in ("mysql-1", "nginx-1"):
-        if f"order-service-{name}\t" not in listed:
-            text = f"{name} is missing; run deploy.yml"
-            yield Line("container", text, good=False, subject=name)
+    own = stack.services()
+    for name in own:
+        if f"order-service-{name}-1\t" not in listed:
+            text = f"{name}-1 is missing; run deploy.yml"
+            yield Line("container", text, good=False, subject=f"{name}-1")
+    if "mysql" not in own and "order-service-mysql-1\t" in listed:
+        text = "mysql-1 is still there, though the database is elsewhere"
+        yield Line("container", text, good=False, subject=LEFT)
     yield from _restarts([line.split("\t")[0] for line in listed.splitlines()])
 
 
@@ -90,6 +98,14 @@ def closed() -> Iterator[Line]:
     """Tell whether clients are turned away."""
     if text := maintenance.described():
         yield Line("maintenance", f"{text}; maintenance.yml -e on=false opens it", good=False)
+
+
+def drained() -> Iterator[Line]:
+    """Tell whether balancers are told to send nobody here."""
+    if drain.FILE.exists():
+        told = read_json(drain.FILE, {})
+        text = f"balancers send nobody here since {when(told['since'])}, as {told['by']} wants it"
+        yield Line("drain", f"{text}; drain.yml -e drain=false ends it", good=False)
 
 
 def lock() -> Iterator[Line]:

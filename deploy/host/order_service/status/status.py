@@ -11,25 +11,54 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import wraps
+from typing import Any
 
-from order_service.status import backups, machine, processing, serving, trust
+from order_service.dotenv import DATABASE, WEB, database_servers, has_part, keeps_backups
+from order_service.status import backups, database, machine, processing, serving, trust
 from order_service.status.line import Line
 
 UNKNOWN = "unknown"
 Reading = Callable[[], Iterator[Line]]
+
+
+def where(is_here: Callable[[], bool], part: Callable[[], Iterator[Any]]) -> Callable[[], Any]:
+    """Return the part; it tells nothing on a host that is not there for it."""
+
+    @wraps(part)
+    def part_of_host() -> Iterator[Any]:
+        if is_here():
+            yield from part()
+
+    return part_of_host
+
+
+def for_clients() -> bool:
+    """Return whether clients come to this host."""
+    return has_part(WEB)
+
+
+def has_database() -> bool:
+    """Return whether other hosts use the database on this one."""
+    return has_part(DATABASE) and bool(database_servers())
+
+
 # What is told, in this order. A line more belongs into one of these functions; alerts/rules.py has
 # what is done about each part.
 READINGS: tuple[Reading, ...] = (
     serving.release,
     serving.taken_back,
     serving.containers,
-    serving.closed,
-    processing.processing,
-    trust.certificate,
+    where(for_clients, serving.closed),
+    where(for_clients, serving.drained),
+    where(for_clients, processing.processing),
+    where(for_clients, trust.certificate),
+    where(has_database, trust.mysql_certificate),
     trust.passwords,
-    backups.backups,
-    backups.copies,
-    backups.secrets,
+    where(has_database, database.members),
+    where(keeps_backups, backups.backups),
+    where(keeps_backups, backups.copies),
+    where(keeps_backups, backups.secrets),
     machine.host,
     serving.lock,
 )

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from cryptography import x509
+
+from order_service.certificates import authority, of_mysql
 from order_service.certificates import renew as renew_certificate
-from order_service.host import STATE, read_json
+from order_service.host import STATE, CommandError, read_json
 from order_service.secrets import secret_files
 from order_service.status.line import Line
 
@@ -17,12 +20,25 @@ CERTIFICATE_SHARE = 1 / 3
 
 def certificate() -> Iterator[Line]:
     """Tell how long nginx's certificate is valid."""
-    found = renew_certificate.installed()
-    end = renew_certificate.end_of(found)
+    yield _validity(renew_certificate.installed(), "", "")
+
+
+def mysql_certificate() -> Iterator[Line]:
+    """Tell the same of that which other hosts know MySQL by."""
+    path = of_mysql.FOLDER / "server.pem"
+    found = authority.read_certificate(path.read_bytes())
+    if found is None:
+        raise CommandError(f"{path} is no certificate; run deploy.yml")
+    yield _validity(found, "MySQL's is ", "mysql")
+
+
+def _validity(certificate: x509.Certificate, whose: str, subject: str) -> Line:
+    end = authority.end_of(certificate)
     left = end - datetime.now(UTC)
-    lifetime = end - renew_certificate.start_of(found)
+    lifetime = end - authority.start_of(certificate)
     good = left > min(CERTIFICATE_LEFT, lifetime * CERTIFICATE_SHARE)
-    yield Line("certificate", f"valid until {end:%Y-%m-%d %H:%M}, {left.days} days", good=good)
+    text = f"{whose}valid until {end:%Y-%m-%d %H:%M}, {left.days} days"
+    return Line("certificate", text, good=good, subject=subject)
 
 
 def passwords() -> Iterator[Line]:
