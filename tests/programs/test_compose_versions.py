@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -19,7 +20,10 @@ pytestmark = pytest.mark.engine
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 # The Docker client's settings, with the Compose that hosts have, and with the newest.
 HOSTS, NEWEST = str(CACHE / "order-service-lab" / "compose"), os.environ.get("DOCKER_CONFIG", "")
-FILES = ("docker-compose.yml", "deploy/host/base.yml", "deploy/host/colour.yml")
+FILES = (
+    "docker-compose.yml",
+    *(f"deploy/host/{name}.yml" for name in ("base", "colour", "shared", "database")),
+)
 
 
 @pytest.fixture
@@ -79,3 +83,35 @@ def test_another_compose_is_no_change_and_another_setting_is(
     settings.write_text("IMAGE=order-service\nMYSQL_MEMORY=600m\nWEB_CONCURRENCY=3\n")
     assert changes.find("mysql", stack, had["mysql"]).keys() == {"mysql"}
     assert changes.find("blue", colour, had["blue"]).keys() == {"app"}
+
+
+@pytest.mark.parametrize("compose", [HOSTS, NEWEST])
+def test_a_database_of_several_hosts_changes_what_uses_it_and_nothing_else(
+    settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compose: str
+) -> None:
+    """A host that others join goes on with its nginx, and what uses MySQL reaches other hosts."""
+    use(monkeypatch, compose)
+    release = tmp_path / "releases/one"
+    settings.write_text("COMPOSE_PROFILES=worker\n")
+    alone, place = base(release, "one").services(), Colour("blue").described("one").services()
+    changes.remember("nginx", base(release, "one"))
+    running = labels(base(release, "one"), "mysql", "nginx")
+    several = ("COMPOSE_PROFILES=worker", "PRIVATE_ADDRESS=10.0.0.3", "DATABASE_SERVERS=10.0.0.3")
+    settings.write_text("\n".join([*several, "PARTS=web,worker,database", ""]))
+    stack = base(release, "one")
+    assert changes.find("nginx", stack, running).keys() == {"mysql"}
+    shared, colour = stack.services(), Colour("blue").described("one").services()
+    assert shared["nginx"] == alone["nginx"]
+    assert "networks" not in shared["mysql"]
+    networks = {name: set(colour[name]["networks"]) for name in ("app", "worker")}
+    assert networks == {"app": {"web"}, "worker": {"outside"}}
+    assert set(shared["migrate"]["networks"]) == {"outside"}
+    for name in ("app", "worker"):
+        before, after = (
+            {**one[name], "networks": 0, "described_networks": 0} for one in (place, colour)
+        )
+        assert before == after
+    # Compose 2.26 wants all external networks to be there, whoever is in them.
+    rendered = json.loads(Colour("blue").described("one").compose("config", "--format", "json"))
+    external = [name for name, network in rendered["networks"].items() if network.get("external")]
+    assert external == ["web"]

@@ -51,6 +51,17 @@ def seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
+def test_a_host_tells_figures_of_what_it_is_there_for(
+    facts: Facts, write: Callable[[], Samples]
+) -> None:
+    """Or its backups would be late for ever."""
+    for part, of_backups, of_certificate in (("web", 0, 2), ("worker", 0, 0), ("database", 4, 0)):
+        facts.on.become(part, HEAD="db1")
+        found = [name for name in write() if not name.startswith("host_good")]
+        assert sum("_last_success" in name or "first_dep" in name for name in found) == of_backups
+        assert sum(name.startswith("certificate") for name in found) == of_certificate
+
+
 def test_it_is_what_the_host_is_like(facts: Facts, write: Callable[[], Samples]) -> None:
     found = write()
     assert time.time() - found["backup_last_success_timestamp_seconds"] == pytest.approx(
