@@ -110,7 +110,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "second-database": (
         {"independent_hosts": False},
-        ["each gets a MySQL of its own", "For hosts that have nothing in common set"],
+        ["each gets a MySQL of its own", "for hosts that have nothing in common set"],
     ),
     # What is told of them has no value: they may be secrets.
     "alerts": (

@@ -21,6 +21,8 @@ NOWHERE, NO_PORT = "127.0.9.9", 1
 ASKED = f"connect to host {NOWHERE} port {NO_PORT}: Connection refused"
 # What deploy.yml checks before it changes anything, without what it does then.
 CHECKS = "checks.yml"
+# What lets one host's failure end the run for the others.
+ALONE = re.compile(r"^  (serial: 1|max_fail_percentage: 0)\n", re.MULTILINE)
 # An error is told before the result that it belongs to, unless it was told of another host already.
 PARTS = re.compile(r"^(?=\[ERROR\]: |\w+: \[|TASK \[)", re.MULTILINE)
 FAILED = re.compile(r"(?:fatal|failed): \[([^\]\s]+)")
@@ -40,14 +42,13 @@ class Cases(ControlNode):
             independent_hosts=True,
         )
         for path in sorted(self.ansible_folder.glob("*.yml")):
-            # One host after the other, the first refusal would end the run.
-            path.write_text(path.read_text().replace("  serial: 1\n", ""))
+            # The first refusal would end the run.
+            path.write_text(ALONE.sub("", path.read_text()))
         with (self.ansible_folder / "ansible.cfg").open("a") as configuration:
             # Tests that run as root become root by a program, too.
             configuration.write("\n[privilege_escalation]\nbecome_allow_same_user = true\n")
-        (play,) = yaml.safe_load((self.ansible_folder / "deploy.yml").read_text())
-        play["tasks"] = [task for task in play["tasks"] if "block" not in task]
-        (self.ansible_folder / CHECKS).write_text(yaml.safe_dump([play], sort_keys=False))
+        checks, *_ = yaml.safe_load((self.ansible_folder / "deploy.yml").read_text())
+        (self.ansible_folder / CHECKS).write_text(yaml.safe_dump([checks], sort_keys=False))
         checkout.commit("All hosts at once")
 
     def inventory(self, variables: Settings) -> dict[str, Any]:

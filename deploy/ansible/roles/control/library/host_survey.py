@@ -24,6 +24,11 @@ options:
     elements: int
     required: true
     description: The ports that must be free, or the service's own.
+  programs:
+    type: list
+    elements: str
+    default: []
+    description: The names of the service's own programs, which may have the ports.
   names:
     type: list
     elements: str
@@ -47,6 +52,7 @@ memory_mb: {description: The memory in all, type: int}
 init: {description: The first process's name, type: str}
 first_start_ended: {description: Whether cloud-init has, type: bool}
 processors: {description: How many there are, type: int}
+clock_set: {description: Whether a time server sets the clock, type: bool}
 reached: {description: 'Networks and addresses that it sends to, with what they are', type: dict}
 container_networks: {description: 'The networks that Docker has, with their names', type: dict}
 docker_ce: {description: Whether Docker from docker.com is installed, type: bool}
@@ -66,6 +72,7 @@ def survey(module: AnsibleModule) -> dict[str, Any]:
         "unknown_names": [name for name in names(module) if not known(name)],
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         "processors": len(os.sched_getaffinity(0)),
+        "clock_set": clock_set(module),
         "reached": reached(module),
         "container_networks": container_networks(module),
         "init": Path("/proc/1/comm").read_text().strip(),
@@ -118,17 +125,44 @@ def taken(module: AnsibleModule) -> list[str]:
     for port in module.params["ports"]:
         command = ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes"]
         _, listening, _ = module.run_command([*command, f"sport = :{port}"])
-        programs = set(re.findall(r'"([^"]+)",pid=', listening)) or {"another program"}
-        if listening.strip() and not (programs == {"docker-proxy"} and own(module, port)):
-            found.append(f"{port} ({', '.join(sorted(programs))})")
+        programs = set(re.findall(r'"([^"]+)",pid=(\d+)', listening))
+        others = {name for name, pid in programs if not own(module, port, name, pid)}
+        if listening.strip() and (others or not programs):
+            found.append(f"{port} ({', '.join(sorted(others)) or 'another program'})")
     return found
 
 
-def own(module: AnsibleModule, port: int) -> bool:
-    """Return whether one of the service's containers publishes the port."""
+def own(module: AnsibleModule, port: int, program: str, pid: str) -> bool:
+    """Return whether the program that has the port is the service's own.
+
+    That is one of its containers, for which Docker publishes the port, or which has the host's
+    network.
+    """
+    if program == "docker-proxy":
+        return bool(containers(module, f"--filter=publish={port}"))
+    group = Path(f"/proc/{pid}/cgroup")
+    its_group = group.read_text() if group.exists() else ""
+    return program in module.params["programs"] or any(
+        container in its_group for container in containers(module)
+    )
+
+
+def containers(module: AnsibleModule, *filters: str) -> list[str]:
+    """Return the ids of the service's containers that run, where Docker is."""
+    if not shutil.which("docker"):
+        return []
     label = f"label=com.docker.compose.project={module.params['project']}"
-    command = ["docker", "ps", "--quiet", f"--filter={label}", f"--filter=publish={port}"]
-    return bool(module.run_command(command)[1].strip())
+    command = ["docker", "ps", "--quiet", "--no-trunc", f"--filter={label}", *filters]
+    found: str = module.run_command(command)[1]
+    return found.split()
+
+
+def clock_set(module: AnsibleModule) -> bool:
+    """Return whether a time server sets the clock; a container has that of the machine below."""
+    if module.run_command(["systemd-detect-virt", "--container", "--quiet"])[0] == 0:
+        return True
+    command = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
+    return bool(module.run_command(command)[1].strip() == "yes")
 
 
 def names(module: AnsibleModule) -> list[str]:
@@ -159,6 +193,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "ports": {"type": "list", "elements": "int", "required": True},
+            "programs": {"type": "list", "elements": "str", "default": []},
             "names": {"type": "list", "elements": "str", "default": []},
             "project": {"type": "str", "required": True},
             "first_start_seconds": {"type": "float", "default": 600},

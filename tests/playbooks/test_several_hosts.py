@@ -1,0 +1,211 @@
+"""What deploy.yml and rollback.yml do with several hosts, with a program and a Docker of the tests.
+
+The hosts are this machine. Each has a folder, and a Python that tells those two which host it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.cases import Cases
+from tests.support.control_node import PlaybookRun
+
+# In the order of the inventory, which is not the one of a release.
+GROUPS = {
+    "web": ["web-1", "web-2", "web-3"],
+    "worker": ["worker-1"],
+    "database": ["database-1"],
+    "balancer": ["balancer-1"],
+}
+HOSTS = [host for hosts in GROUPS.values() for host in hosts]
+ADDRESSES = {host: f"10.0.0.{number}" for number, host in enumerate(HOSTS, start=1)}
+RELEASE, FORMER = "0123456789ab", "ba9876543210"
+# The third host of the release play, and the last one that has a turn.
+BROKEN = "web-2"
+PROGRAM = """#!/usr/bin/python3
+import json, os, sys
+from pathlib import Path
+root, arguments = Path("@ROOT@"), sys.argv[1:]
+command = [one for one in arguments if not one.startswith("--by") and not one.startswith("--wait")]
+with (root.parent / "calls").open("a") as calls:
+    calls.write(f"{root.name} {' '.join(command)}\\n")
+ledger = root / "state/ledger.json"
+def serve(release):
+    ledger.write_text(json.dumps({"active": release}))
+    print(f"CHANGED: {release} serves, in blue")
+if command[0] == "install":
+    print("UNCHANGED")
+if command[0] == "deploy":
+    (root / "told.json").write_text(sys.stdin.read())
+    if root.name == "@BROKEN@":
+        sys.exit("FAILED: it did not get ready")
+    serve(command[1])
+if command[0] == "rollback":
+    serve("@FORMER@")
+if command[0] == "credentials":
+    print(json.dumps({"service": {"for": command[-1]}}))
+"""
+DOCKER = """#!/bin/sh
+set -eu
+image="@FOLDER@/$TEST_HOST/image"
+case "$1 $2" in
+  "image inspect") cat "$image" 2>/dev/null || exit 1 ;;
+  "image ls" | "network inspect") ;;
+  "volume inspect") echo "@FOLDER@/$TEST_HOST/volume" ;;
+  save*)
+    cd "@FOLDER@/$TEST_HOST"
+    echo '[{"RepoTags": ["order-service:@RELEASE@"]}]' >manifest.json
+    tar -cf "${2#--output=}" manifest.json image
+    chmod 600 "${2#--output=}"
+    ;;
+  "load --quiet") tar -xf "$4" -C "@FOLDER@/$TEST_HOST" image ;;
+esac
+"""
+PYTHON = """#!/bin/sh
+TEST_HOST=@HOST@
+export TEST_HOST
+exec /usr/bin/python3 "$@"
+"""
+
+
+def executable(path: Path, text: str, **words: object) -> None:
+    for word, value in words.items():
+        text = text.replace(f"@{word.upper()}@", str(value))
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def new_host(folder: Path, name: str) -> dict[str, Any]:
+    """Make the host's folder, and return what the inventory says of it."""
+    root = folder / name
+    shipped = root / "releases" / RELEASE
+    for made in (shipped / "deploy/host", root / "state", root / "volume"):
+        made.mkdir(parents=True)
+    (shipped / ".shipped").touch()
+    words = {"root": root, "broken": BROKEN, "former": FORMER}
+    executable(shipped / "deploy/host/__main__.py", PROGRAM, **words)
+    executable(root / "order-service", PROGRAM, **words)
+    executable(root / "python", PYTHON, host=name)
+    (root / "state/ledger.json").write_text(json.dumps({"active": FORMER}))
+    return {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "ansible_python_interpreter": str(root / "python"),
+        "private_address": ADDRESSES[name],
+        "order_service_root": str(root),
+        # Those of the group would be less than group_vars/all.yml is.
+        "order_service_release": RELEASE,
+        "order_service_deployer": "me@here",
+    }
+
+
+def inventory(hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    children = {part: {"hosts": {name: hosts[name] for name in GROUPS[part]}} for part in GROUPS}
+    settings = {
+        "public_names": ["orders.example.com"],
+        "worker_threads": "4",
+        "release_ipv6_addresses": "/dev/null",
+    }
+    return {"order_service": {"children": children, "vars": settings}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hosts")
+
+
+@pytest.fixture(scope="module")
+def deployed(cases: Cases, folder: Path) -> PlaybookRun:
+    """The plays of deploy.yml that bring an image and a release; web-2 does not take it."""
+    hosts = {name: new_host(folder, name) for name in ADDRESSES}
+    (folder / GROUPS["database"][0] / "image").write_text("sha256:1\n")
+    (folder / "web-1" / "image").write_text("sha256:of another build\n")
+    executable(folder / "docker", DOCKER, folder=folder, release=RELEASE)
+    _, _, image, release, _ = yaml.safe_load((cases.ansible_folder / "deploy.yml").read_text())
+    # What is taken out there for tests of many cases.
+    release["serial"] = 1
+    (cases.ansible_folder / "release.yml").write_text(yaml.safe_dump([image, release]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        patch.setattr(cases, "inventory", lambda _: inventory(hosts))
+        return cases.try_playbook("release.yml", "--tags=release")
+
+
+def calls(folder: Path, command: str) -> list[tuple[str, str]]:
+    lines = [line.split(" ", 1) for line in (folder / "calls").read_text().splitlines()]
+    return [(host, what) for host, what in lines if what.startswith(command)]
+
+
+def told(folder: Path, host: str) -> dict[str, Any]:
+    heard: dict[str, Any] = json.loads((folder / host / "told.json").read_text())
+    return heard
+
+
+def test_the_head_comes_first_and_nobody_after_who_has_failed(
+    deployed: PlaybookRun, folder: Path
+) -> None:
+    assert deployed.returncode != 0
+    assert [host for host, _ in calls(folder, "deploy")] == [
+        "database-1", "worker-1", "web-1", "web-2",
+    ]  # fmt: skip
+    assert deployed.recaps["web-2"].failed == 1
+    assert "balancer-1" not in deployed.recaps
+
+
+def test_those_that_were_switched_go_back_the_last_one_first(
+    deployed: PlaybookRun, folder: Path
+) -> None:
+    assert calls(folder, "rollback") == [
+        ("web-1", f"rollback --from {RELEASE}"),
+        ("worker-1", f"rollback --from {RELEASE}"),
+    ]
+    told_at_the_end = deployed.output.rpartition("TASK [")[2]
+    for expected in (
+        "web-2 has failed",
+        "FAILED: it did not get ready",
+        *(f"{host}: {FORMER} serves" for host in ("worker-1", "web-1", "web-2", "web-3")),
+    ):
+        assert expected in told_at_the_end
+
+
+def test_each_host_that_runs_something_has_the_image_of_the_head(
+    deployed: PlaybookRun, folder: Path
+) -> None:
+    assert deployed.recaps["web-3"].changed > 0
+    having = {path.parent.name: path.read_text() for path in folder.glob("*/image")}
+    assert having == {
+        host: "sha256:1\n" for part in ("database", "worker", "web") for host in GROUPS[part]
+    }
+
+
+def test_the_others_are_told_what_the_head_hands_on(deployed: PlaybookRun, folder: Path) -> None:
+    assert told(folder, "database-1")["handed"] == {}
+    assert told(folder, "worker-1")["handed"] == {"service": {"for": "worker"}}
+    assert [call for call in calls(folder, "credentials") if call[0] != "database-1"] == []
+    # In memory only.
+    assert '"for"' not in deployed.output
+
+
+def test_each_host_is_told_what_it_is_there_for(deployed: PlaybookRun, folder: Path) -> None:
+    assert deployed.recaps
+    said = {
+        host: set(told(folder, host)["settings"].splitlines())
+        for host in ("database-1", "worker-1", "web-1")
+    }
+    shared = {"DATABASE_SERVERS=10.0.0.5:3306"}
+    assert said["database-1"] >= shared | {"PARTS=database", "PRIVATE_ADDRESS=10.0.0.5"}
+    assert said["worker-1"] >= shared | {
+        "PARTS=worker", "HEAD=database-1", "COMPOSE_PROFILES=worker", "WORKER_THREADS='4'",
+    }  # fmt: skip
+    assert said["web-1"] >= shared | {
+        "PARTS=web", "HEAD=database-1", "PROCESSOR_THREADS=0", "TRUSTED_PROXIES='10.0.0.6'",
+        "PROXY_PROTOCOL=on",
+    }  # fmt: skip
+    assert "COMPOSE_PROFILES=worker" not in said["web-1"] | said["database-1"]
+    assert not any(line.startswith("HEAD=") for line in said["database-1"])
