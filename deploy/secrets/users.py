@@ -63,7 +63,8 @@ def _statements(passwords: Mapping[str, str], *, revoke: bool) -> list[str]:
         user = _user(name)
         identified = f"IDENTIFIED BY '{passwords[name]}'"
         lines.append(f"CREATE USER IF NOT EXISTS {user} {identified};")
-        lines.append(f"ALTER USER {user} {identified};")
+        # A restore that was cut off may have left it locked.
+        lines.append(f"ALTER USER {user} {identified} ACCOUNT UNLOCK;")
         if revoke:
             lines.append(f"REVOKE IF EXISTS ALL PRIVILEGES, GRANT OPTION FROM {user};")
         option = " WITH GRANT OPTION" if name == _MAY_GRANT else ""

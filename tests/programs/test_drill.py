@@ -64,3 +64,25 @@ def test_a_damaged_backup_is_refused_before_anything_is_touched(host: BackupHost
     state = host.state("drill")
     assert state["outcome"] == "failed"
     assert "damaged" in state["error"]
+
+
+def test_writers_that_a_restore_has_left_locked_out_are_let_in_again(host: BackupHost) -> None:
+    """By the next one, whatever comes of it, and by what a deployment has MySQL read."""
+    host.share_database()
+    host.backup()
+    password = host.database.passwords()["service"]
+    lock = "ALTER USER service ACCOUNT LOCK"
+    for statement in (
+        lock,
+        "CREATE DATABASE orders_replaced",
+        "CREATE TABLE orders_replaced.orders (order_id INT PRIMARY KEY)",
+    ):
+        host.server.query(statement)
+    try:
+        assert "left tables in the schema" in host.refused("restore", "live")
+    finally:
+        host.server.query("DROP DATABASE orders_replaced")
+    assert host.database.may_log_in("service", password)
+    host.server.query(lock)
+    host.database.tell("users.live.sql")
+    assert host.database.may_log_in("service", password)

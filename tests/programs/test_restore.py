@@ -10,48 +10,21 @@ import io
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from order_service.backup import settings as backup_settings
 from order_service.backup.mysql_session import Session
-from order_service.backup.settings import BackupError, Settings
+from order_service.backup.settings import BackupError
 from order_service.backup.table_digests import Digest, digests
-from order_service.restore import live, restore, scratch_mysql
-from order_service.restore.scratch_mysql import Scratch
+from order_service.restore import live, scratch_mysql
 
 from service.storage.models import db
-from tests.support.backups import BackupHost, Writer
-from tests.support.database_host import DatabaseHost
-from tests.support.fake_host import relocate
+from tests.support.backups import BackupHost, Visitor, Writer
 from tests.support.polling import wait_until
+from tests.support.restores import Restores
 
 pytestmark = pytest.mark.mysql
-
-
-@pytest.fixture(scope="module")
-def scratch_server(database: DatabaseHost) -> Iterator[None]:
-    """The server that each restore gets, as if it had been started for it."""
-    with pytest.MonkeyPatch.context() as patch:
-        # Another run of these tests, or a drill, has one by the usual name.
-        patch.setattr(scratch_mysql, "NAME", f"{scratch_mysql.NAME}-of-{database.server.name}")
-        with scratch_mysql.scratch(Settings(Path("/"), container=database.server.name)):
-            yield
-
-
-@contextmanager
-def borrowed(settings: Settings) -> Iterator[Scratch]:
-    """Lend the scratch server, and have it empty again afterwards."""
-    scratch = Scratch(settings)
-    try:
-        yield scratch
-    finally:
-        for statement in ("STOP REPLICA", "RESET REPLICA ALL", "DROP DATABASE IF EXISTS orders"):
-            scratch.server.query(statement)
 
 
 def age_key(host: BackupHost) -> Path:
@@ -63,54 +36,6 @@ def age_key(host: BackupHost) -> Path:
     ).stdout.strip()
     host.configure(public_key=public)
     return key
-
-
-class Restores:
-    """restore.py, called with its command line."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        # What the last one said beside its report.
-        self.said = ""
-        # What happens while the next one is at work.
-        self.meanwhile: Callable[[], object] = lambda: None
-
-    def __call__(self, *arguments: str) -> dict[str, Any]:
-        """Restore, and return the report."""
-        self._capsys.readouterr()
-        restore.command(list(arguments))
-        output, self.said = self._capsys.readouterr()
-        report: dict[str, Any] = json.loads(output)
-        return report
-
-    def listed(self, store: Path) -> list[list[str]]:
-        """Return what `list` says, line by line."""
-        restore.command(["list", "--store", str(store)])
-        return [line.split("  ") for line in self._capsys.readouterr().out.splitlines()]
-
-
-@pytest.fixture
-def restores(
-    host: BackupHost,
-    scratch_server: None,  # noqa: ARG001 - it is borrowed
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Restores:
-    for name, value in host.environment.items():
-        monkeypatch.setenv(name, value)
-    relocate(monkeypatch, host.folder)
-    monkeypatch.setattr("order_service.unit.NAME", "")
-    monkeypatch.setattr(restore, "load", lambda: backup_settings.load(host.settings))
-    monkeypatch.setattr(restore, "scratch", borrowed)
-    monkeypatch.setattr("order_service.restore.restore.os.umask", lambda _: 0)
-    made, into_scratch = Restores(capsys), restore.into_scratch
-
-    def at_work(*arguments: Any) -> dict[str, Any]:
-        made.meanwhile()
-        return into_scratch(*arguments)
-
-    monkeypatch.setattr(restore, "into_scratch", at_work)
-    return made
 
 
 def test_a_backup_under_writes_is_of_one_moment_and_restores_to_what_it_recorded(
@@ -333,3 +258,25 @@ def test_an_encrypted_backup_needs_its_key_and_restores_with_it(
     # With the key, handed over for one drill, it is the backup itself.
     assert restores("drill", "--identity", str(key))["decrypted"] is True
     assert host.state("drill")["rows"] == before + 1
+
+
+def test_no_hosts_writer_gets_by_a_restore_of_a_database_that_hosts_share(
+    host: BackupHost, restores: Restores
+) -> None:
+    """Their account is locked meanwhile, so no containers are stopped."""
+    host.share_database()
+    host.post(1)
+    host.backup()
+    with Visitor(host.database).at_work() as visitor:
+        wait_until(lambda: visitor.stored, 60, "an order of another host")
+        report = restores("live")
+        stored = len(visitor.stored)
+        wait_until(lambda: len(visitor.stored) > stored, 60, "an order after the restore")
+    assert visitor.locked_out
+    assert report["stopped"] == []
+    assert not any(" stop " in line for line in host.docker())
+    # What was stored is in what was replaced, or in what is live now; and perhaps one whose session
+    # ended before its client was told.
+    replaced = report["replaced"]["orders"]["rows"] - 1
+    assert replaced + host.orders() - 1 - len(visitor.stored) in (0, 1)
+    assert 0 < replaced < len(visitor.stored)

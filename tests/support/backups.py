@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import pymysql
 
 from tests.support.database_host import DatabaseHost
 from tests.support.mysql_server import MySQLServer
@@ -21,6 +23,7 @@ from tests.support.service_process import REPOSITORY
 PROGRAMS = REPOSITORY / "deploy" / "host"
 STAND_INS = REPOSITORY / "tests" / "programs"
 MOST_ROWS = 5_000
+ACCOUNT_IS_LOCKED = 3118
 ORDER = (
     "INSERT INTO orders.orders (order_id, user_id, item_ids, total_amount, available_at, attempts,"
     " fence, created_at, updated_at) VALUES (%s, 7, '[1, 2]', 150.75, NOW(6), 0, 0, NOW(6), NOW(6))"
@@ -63,6 +66,10 @@ class BackupHost:
         """Write the settings' file anew."""
         base = {"container": self.server.name, "directory": str(self.store), "reserve_megabytes": 1}
         self.settings.write_text(json.dumps(base | settings))
+
+    def share_database(self) -> None:
+        """Have other hosts use the database, too."""
+        (self.folder / "stack" / ".env").write_text("DATABASE_SERVERS=10.0.0.1:3306\n")
 
     def begin(self, program: str, *arguments: str) -> subprocess.Popen[str]:
         """Begin to run one of the programs."""
@@ -125,15 +132,35 @@ class BackupHost:
             self.server.query(ORDER, [order_id])
 
 
-class Writer:
-    """Inserts orders one by one until told to stop, and knows when each was committed."""
+class AtWork:
+    """Does something in a thread of its own until told to stop."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+    @contextmanager
+    def at_work(self) -> Iterator[Self]:
+        """Do it meanwhile."""
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._stopping.set()
+            self._thread.join(60)
+
+
+class Writer(AtWork):
+    """Inserts orders one by one, and knows when each was committed."""
 
     def __init__(self, server: MySQLServer, first_id: int) -> None:
+        super().__init__()
         self._server = server
         self._first_id = first_id
-        self._stopping = threading.Event()
         self.acknowledged: list[tuple[int, datetime]] = []
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
         with self._server.connect() as connection, connection.cursor() as cursor:
@@ -143,12 +170,26 @@ class Writer:
                 if self._stopping.wait(0.002):
                     return
 
-    @contextmanager
-    def at_work(self) -> Iterator[Writer]:
-        """Write meanwhile."""
-        self._thread.start()
-        try:
-            yield self
-        finally:
-            self._stopping.set()
-            self._thread.join(60)
+
+class Visitor(AtWork):
+    """Stores orders as another host's service does: what ends its session is met with a new one."""
+
+    def __init__(self, database: DatabaseHost) -> None:
+        super().__init__()
+        password = database.passwords()["service"]
+        there = {"host": database.server.host, "port": database.server.port}
+        self._login: dict[str, Any] = {"user": "service", "password": password, **there}
+        self.stored: list[int] = []
+        self.locked_out = False
+
+    def _run(self) -> None:
+        order_id = 10_000
+        while not self._stopping.wait(0.002):
+            try:
+                with pymysql.connect(autocommit=True, **self._login) as session:
+                    while not self._stopping.wait(0.002):
+                        order_id += 1
+                        session.cursor().execute(ORDER, [order_id])
+                        self.stored.append(order_id)
+            except (pymysql.OperationalError, pymysql.InterfaceError) as problem:
+                self.locked_out |= problem.args[0] == ACCOUNT_IS_LOCKED

@@ -215,6 +215,9 @@ def check(settings: Settings) -> None:
             f"the group's member that takes writes is {name}, and live data are restored there; or"
             " make this one take them first, by database.yml"
         )
+    if database_servers():
+        # Also where a restore was cut off, and has not done that.
+        Writers.of(settings).let_in()
     server = external.server(settings, "root")
     beside, replaced = _beside(settings)
     if _tables(server, replaced):
@@ -222,9 +225,6 @@ def check(settings: Settings) -> None:
             f"an earlier restore left tables in the schema {replaced}; look at them, then remove"
             f" them: DROP DATABASE {replaced}"
         )
-    if database_servers():
-        # Also where a restore was cut off, and has not done that.
-        Writers.of(settings).let_in()
     if settings.external:
         for schema in (beside, replaced):
             server.query(f"CREATE DATABASE IF NOT EXISTS `{schema}` CHARACTER SET utf8mb4")
