@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 import sqlite3
+import ssl
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
@@ -113,6 +114,13 @@ def _choose_tls(url: URL) -> URL:
 def _check_readable(option: str, path: str) -> None:
     if not os.access(path, os.R_OK):
         raise ValueError(f"{option}: cannot read {path!r}; expected a readable path")
+    if option == "ssl_ca":
+        try:
+            ssl.create_default_context(cafile=path)
+        except ssl.SSLError:
+            raise ValueError(
+                f"{option}: there is no certificate in {path!r}; expected a PEM file"
+            ) from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -80,6 +80,7 @@ INVALID = [
     ("DATABASE_URL", "mysql+pymysql://u@h1,h2/d?servers=h3:1", "ssl_ca"),
     ("DATABASE_URL", "mysql+pymysql://u@h1,h2/d?unix_socket=/s", "one host"),
     ("DATABASE_URL", "mysql+pymysql://u@h/d?ssl_ca=/no/such.pem", "a readable path"),
+    ("DATABASE_URL", f"mysql+pymysql://u@h/d?ssl_ca={__file__}", "a PEM file"),
     ("AUTH_PASSWORD", "caf\udce9", "UTF-8"),
     ("DATABASE_URL", "mysql+pymysql://u@h/d?ssl_disabled=true&ssl_ca=ca.pem", "one of them"),
 ]

@@ -18,7 +18,7 @@ from service.config import ConfigError, Settings
         ("localhost/d", False),
         ("db.example/d?unix_socket=/run/mysqld.sock", False),
         ("127.0.0.1/d?ssl_disabled=false", True),
-        (f"127.0.0.1/d?ssl_ca={__file__}", True),
+        (f"127.0.0.1/d?ssl_capath={__file__}", True),
         ("127.0.0.1:1,127.0.0.1:2/d", False),
         ("127.0.0.1,db.example/d", True),
         ("db.example,127.0.0.1/d", True),
