@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 from tests.support.aws_account import HOST_KEY, ISOLATION, REGION, AwsAccount
 from tests.support.aws_operator import SETTINGS, Operator, told
-from tests.support.control_fixtures import NewCheckout
 
 NAME = "order-service-production"
 HOST_ROLE = f"{NAME}-orders-1"
@@ -20,32 +18,9 @@ FROM_NOWHERE, FROM_NOWHERE_6 = "0.0.0.0/0", "::/0"
 
 
 @pytest.fixture(scope="module")
-def new_operator(
-    tmp_path_factory: pytest.TempPathFactory, new_checkout: NewCheckout
-) -> Iterator[Callable[..., Operator]]:
-    """Makes operators."""
-    made = []
-
-    def make(environment: dict[str, str]) -> Operator:
-        made.append(Operator(tmp_path_factory.mktemp("operator"), new_checkout, environment))
-        return made[-1]
-
-    yield make
-    for operator in made:
-        operator.close()
-
-
-@pytest.fixture(scope="module")
 def stranger(new_operator: Callable[..., Operator]) -> Operator:
     """One whom no AWS knows."""
     return new_operator(ISOLATION | {"AWS_ENDPOINT_URL": "http://127.0.9.9:1"})
-
-
-@pytest.fixture(scope="module")
-def account() -> Iterator[AwsAccount]:
-    """AWS."""
-    with closing(AwsAccount()) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -136,16 +111,10 @@ def test_a_host_is_as_the_guide_says(account: AwsAccount) -> None:
 @pytest.mark.usefixtures("operator")
 def test_ssh_is_open_to_the_named_networks_only(account: AwsAccount) -> None:
     (host,) = account.hosts()
-    ids = [group["GroupId"] for group in host["SecurityGroups"]]
-    (group,) = account.ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"]
-    rules = {
-        (rule["FromPort"], rule["ToPort"]): {one["CidrIp"] for one in rule["IpRanges"]}
-        | {one["CidrIpv6"] for one in rule["Ipv6Ranges"]}
-        for rule in group["IpPermissions"]
-    }
+    assert [group["GroupName"] for group in host["SecurityGroups"]] == [NAME]
     everybody = {FROM_NOWHERE, FROM_NOWHERE_6}
     named = {*SETTINGS["aws_ssh_sources"]}
-    assert rules == {(22, 22): named, (80, 80): everybody, (443, 443): everybody}
+    assert account.rules() == {NAME: {22: named, 80: everybody, 443: everybody}}
 
 
 @pytest.mark.extended

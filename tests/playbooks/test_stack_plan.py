@@ -16,8 +16,8 @@ PRICES = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["aws_prices"]
 IMAGES = {arch: {"name": f"debian-{arch}"} for arch in ("x86_64", "arm64")}
 
 
-def filters() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("stack", ROLE / "filter_plugins" / "stack.py")
+def filters(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROLE / "filter_plugins" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -25,12 +25,16 @@ def filters() -> ModuleType:
     return module
 
 
-STACK = filters()
+STACK, PLAN = filters("stack"), filters("plan")
+security_groups = filters("security_groups").security_groups
+WEB, WORKER = {"name": "web", "parts": ["web"]}, {"name": "worker", "parts": ["worker"]}
+DATABASE = {"name": "db", "parts": ["database"]}
+BALANCER = {"name": "lb", "parts": ["balancer"]}
 
 
 def plan(region: str, present: dict[str, Any], *hosts: dict[str, Any]) -> list[str]:
     planned = STACK.planned_hosts(list(hosts))
-    lines: list[str] = STACK.stack_plan(planned, present, IMAGES, PRICES, region)
+    lines: list[str] = PLAN.stack_plan(planned, present, IMAGES, PRICES, region)
     return lines
 
 
@@ -67,6 +71,109 @@ def test_a_host_that_is_no_longer_named_is_left() -> None:
 def test_hosts_are_spread_over_zones_unless_they_name_one() -> None:
     subnets = [{"availability_zone": f"eu-central-1{zone}", "subnet_id": zone} for zone in "cab"]
     hosts = STACK.planned_hosts([{"name": f"orders-{n}"} for n in range(4)])
-    assert [STACK.subnet_of(subnets, host, at) for at, host in enumerate(hosts)] == [*"abca"]
+    assert [STACK.subnet_of(subnets, host) for host in hosts] == [*"abca"]
     (named,) = STACK.planned_hosts([{"name": "orders-1", "zone": "c"}])
-    assert STACK.subnet_of(subnets, named, 0) == "c"
+    assert STACK.subnet_of(subnets, named) == "c"
+    # Each part by itself.
+    hosts = STACK.planned_hosts([WEB | {"count": 2}, DATABASE | {"count": 3}])
+    assert [host["name"] for host in hosts] == ["web-1", "web-2", "db-1", "db-2", "db-3"]
+    assert [STACK.subnet_of(subnets, host) for host in hosts] == [*"ababc"]
+
+
+def wrong(*hosts: dict[str, Any], **settings: Any) -> list[str]:
+    every = {"aws_hosts": list(hosts), "aws_ssh_sources": ["198.51.100.7/32"], **settings}
+    problems: list[str] = STACK.wrong_stack(every, "production")
+    return problems
+
+
+def test_hosts_of_several_parts_are_taken() -> None:
+    assert wrong(WEB | {"count": 2}, WORKER, DATABASE, BALANCER) == []
+    assert wrong(WEB, DATABASE | {"count": 3}) == []
+    assert wrong(WEB, WORKER, aws_balancer=True, aws_database_type="db.t4g.small") == []
+    assert wrong({"name": "both", "parts": ["web", "database"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "settings", "problem"),
+    [
+        ([WEB, {"name": "rest"}, DATABASE], {}, "aws_hosts names no parts for rest, expected them"),
+        ([WORKER, DATABASE], {}, "aws_hosts has no host with the part web"),
+        ([WEB], {}, "aws_hosts has 0 database hosts, expected 1, 3 or 5"),
+        ([WEB, DATABASE | {"count": 2}], {}, "aws_hosts has 2 database hosts, expected 1, 3 or 5"),
+        ([WEB, DATABASE, BALANCER | {"count": 2}], {}, "an address that moves between hosts"),
+        ([WEB, DATABASE, BALANCER], {"aws_balancer": True}, "expected none beside aws_balancer"),
+        ([WEB, DATABASE], {"aws_database_type": "db.t4g.small"}, "beside aws_database_type"),
+        ([{"name": "orders-1"}], {"aws_balancer": True}, "aws_hosts names no parts, which"),
+        ([WEB | {"count": 0}, DATABASE], {}, "aws_hosts has the count 0, expected 1 to 99"),
+        ([WEB, {"name": "web-1"}, WEB | {"count": 2}], {}, "aws_hosts has web-1 more than once"),
+        ([WEB], {"aws_database_type": "t3.small"}, 'aws_database_type is "t3.small", expected a'),
+        ([WEB], {"aws_database_backup_days": 1}, "aws_database_backup_days is 1, expected 7 to 35"),
+    ],
+)
+def test_what_cannot_work_is_named(
+    hosts: list[dict[str, Any]], settings: dict[str, Any], problem: str
+) -> None:
+    assert problem in "; ".join(wrong(*hosts, **settings))
+
+
+def test_the_plan_adds_up_what_aws_runs() -> None:
+    hosts = STACK.planned_hosts([WEB | {"count": 2}])
+    database = {"name": "The database", "there": False, "is": "MySQL", "type": "db.t4g.small",
+                "disk_gb": 20, "multi_az": True}  # fmt: skip
+    balancer = {"name": "The load balancer", "there": True, "is": "ports", "type": "balancer"}
+    lines = PLAN.stack_plan(
+        hosts, {}, IMAGES, PRICES, PRICES["region"], others=[database, balancer]
+    )
+    assert "The database will be made: MySQL, about 60 USD a month" in lines[2]
+    assert "The load balancer is there: ports, about 20 USD a month" in lines[3]
+    assert lines[4] == "Together about 126 USD a month; traffic is extra"
+    unknown = [database | {"type": "db.r9g.large"}]
+    lines = PLAN.stack_plan(hosts, {}, IMAGES, PRICES, PRICES["region"], others=unknown)
+    assert (
+        lines[3] == "Together about 46 USD a month, and what has to be looked up; traffic is extra"
+    )
+
+
+def sources(groups: list[dict[str, Any]]) -> dict[str, dict[int, list[str]]]:
+    """Whom each group lets in, by port."""
+    kinds = ("cidr_ip", "cidr_ipv6", "group_name")
+    return {
+        group["name"]: {
+            port: [one for kind in kinds for one in rule.get(kind, [])]
+            for rule in group["rules"]
+            for port in rule["ports"]
+        }
+        for group in groups
+    }
+
+
+ALL = ["0.0.0.0/0", "::/0"]
+SSH = {22: ["198.51.100.7/32"]}
+
+
+def test_a_host_alone_lets_everybody_in_on_its_public_ports() -> None:
+    found = sources(security_groups("shop", [], ["198.51.100.7/32"]))
+    assert found == {"shop": SSH | {80: ALL, 443: ALL}}
+
+
+def test_each_part_lets_in_whom_it_has_to() -> None:
+    parts = ["web", "worker", "database", "balancer"]
+    assert sources(security_groups("shop", parts, ["198.51.100.7/32"])) == {
+        "shop": SSH,
+        "shop.balancer": {80: ALL, 443: ALL},
+        "shop.web": {80: ["shop.balancer"], 443: ["shop.balancer"]},
+        "shop.worker": {},
+        "shop.database": {
+            3306: ["shop.web", "shop.worker", "shop.database"], 33061: ["shop.database"],
+        },
+    }  # fmt: skip
+
+
+def test_what_aws_runs_is_let_in_and_lets_in() -> None:
+    networks = ["172.31.0.0/20"]
+    groups = security_groups("shop", ["web"], ["198.51.100.7/32"], networks, managed=True)
+    assert sources(groups) == {
+        "shop": SSH, "shop.web": {80: networks, 443: networks}, "shop.mysql": {3306: ["shop.web"]},
+    }  # fmt: skip
+    # Web hosts that clients call themselves.
+    assert sources(security_groups("shop", ["web"], []))["shop.web"] == {80: ALL, 443: ALL}

@@ -11,30 +11,19 @@ from unittest.mock import patch
 import boto3
 import moto.settings
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.ec2 import utils as ec2_utils
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
-from moto.ec2.models.elastic_block_store import Volume
 from moto.ec2.responses import general
 from moto.server import ThreadedMotoServer
 
+from tests.support.aws_gaps import gaps
 from tests.support.ports import HOST, free_port
 from tests.support.service_process import REPOSITORY
 
 REGION = "eu-central-1"
 DEBIAN, DEBIAN_DAILY = "136693071363", "903794441882"
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDETv2dLFIzM1vDSZBoEmTSQtcMP46QoiMlQ9UDNyZhk"
-# As cloud-init writes it to the console.
-CONSOLE = f"""[   12.1] cloud-init[512]: started
------BEGIN SSH HOST KEY KEYS-----
-ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTY= root@ip-172-31-0-1
-{HOST_KEY} root@ip-172-31-0-1
------END SSH HOST KEY KEYS-----
-"""
 POLICY = REPOSITORY / "deploy/ansible/roles/aws/files/operator-policy.json"
-SNAPSHOT = "snap-0123456789abcdef0"
-# AWS calls an elastic address so, and moto calls it otherwise.
-ADDRESS, ADDRESS_OF_MOTO = "elastic-ip", "vpc-elastic-ip"
 
 # No other source of credentials is asked, and none on another machine.
 ISOLATION = {
@@ -42,6 +31,16 @@ ISOLATION = {
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 }
+
+
+def console(host_key: str) -> str:
+    """Return what cloud-init writes to the console of a host with this SSH key."""
+    return f"""[   12.1] cloud-init[512]: started
+-----BEGIN SSH HOST KEY KEYS-----
+ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTY= root@ip-172-31-0-1
+{host_key.strip()} root@ip-172-31-0-1
+-----END SSH HOST KEY KEYS-----
+"""
 
 
 def operators_policy() -> list[dict[str, Any]]:
@@ -54,21 +53,10 @@ class AwsAccount:
     """Answers what AWS's API is asked; empty but for a default network and images."""
 
     def __init__(self) -> None:
-        prefixes = dict(ec2_utils.EC2_RESOURCE_TO_PREFIX)
-        prefixes = {ADDRESS: prefixes[ADDRESS_OF_MOTO]} | prefixes
         self._patches = ExitStack()
-        make_volume = Volume.__init__
-
-        def make_from_snapshot(volume: Volume, *args: Any, **options: Any) -> None:
-            """Say of what snapshot a disk was made, as AWS does of an image's."""
-            make_volume(volume, *args, **options)
-            volume.snapshot_id = volume.snapshot_id or SNAPSHOT
-
         changes: list[AbstractContextManager[Any]] = [
-            patch.object(general, "SAMPLE_CONSOLE_OUTPUT", CONSOLE),
-            patch.dict(ec2_utils.EC2_RESOURCE_TO_PREFIX, prefixes, clear=True),
-            patch.dict(ec2_utils.EC2_PREFIX_TO_RESOURCE, {prefixes[ADDRESS]: ADDRESS}),
-            patch.object(Volume, "__init__", make_from_snapshot),
+            *gaps(),
+            patch.object(general, "SAMPLE_CONSOLE_OUTPUT", console(HOST_KEY)),
             patch.object(moto.settings, "ENABLE_AMI_VALIDATION", new=True),
             patch.object(moto.settings, "ENABLE_KEYPAIR_VALIDATION", new=True),
             patch.object(moto.settings, "EC2_ENABLE_INSTANCE_TYPE_VALIDATION", new=True),
@@ -143,12 +131,52 @@ class AwsAccount:
         """Return the ids of the volumes that no instance has."""
         return {disk["VolumeId"] for disk in self.disks() if disk["State"] == "available"}
 
+    def groups(self) -> dict[str, dict[str, Any]]:
+        """Return the security groups by name, but for that of the default network."""
+        found = self.ec2.describe_security_groups()["SecurityGroups"]
+        return {one["GroupName"]: one for one in found if one["GroupName"] != "default"}
+
+    def rules(self) -> dict[str, dict[int, set[str]]]:
+        """Return whom each security group lets in, by port: networks, and names of groups."""
+        groups = self.groups()
+        names = {group["GroupId"]: name for name, group in groups.items()}
+        return {
+            name: {
+                rule["FromPort"]: {one["CidrIp"] for one in rule["IpRanges"]}
+                | {one["CidrIpv6"] for one in rule["Ipv6Ranges"]}
+                | {names[one["GroupId"]] for one in rule["UserIdGroupPairs"]}
+                for rule in group["IpPermissions"]
+                if rule["FromPort"] == rule["ToPort"]
+            }
+            for name, group in groups.items()
+        }
+
+    def passwords(self, name: str) -> dict[str, str]:
+        """Return what a secret of Secrets Manager has."""
+        secret = self.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+        found: dict[str, str] = json.loads(secret)
+        return found
+
     def names(self) -> set[str]:
         """Return the names of what there is besides instances and what an account begins with."""
-        groups = self.ec2.describe_security_groups()["SecurityGroups"]
-        iam = self.client("iam")
+        iam, rds, elb = self.client("iam"), self.client("rds"), self.client("elbv2")
+        snapshots = rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
+        secrets = self.client("secretsmanager").list_secrets()["SecretList"]
         return {
-            *(group["GroupName"] for group in groups if group["GroupName"] != "default"),
+            *self.groups(),
+            *(one["DBInstanceIdentifier"] for one in rds.describe_db_instances()["DBInstances"]),
+            *(one["DBSnapshotIdentifier"] for one in snapshots),
+            *(
+                one["DBParameterGroupName"]
+                for one in rds.describe_db_parameter_groups()["DBParameterGroups"]
+            ),
+            *(
+                one["DBSubnetGroupName"]
+                for one in rds.describe_db_subnet_groups()["DBSubnetGroups"]
+            ),
+            *(one["Name"] for one in secrets),
+            *(one["LoadBalancerName"] for one in elb.describe_load_balancers()["LoadBalancers"]),
+            *(one["TargetGroupName"] for one in elb.describe_target_groups()["TargetGroups"]),
             *(key["KeyName"] for key in self.ec2.describe_key_pairs()["KeyPairs"]),
             *(address["PublicIp"] for address in self.ec2.describe_addresses()["Addresses"]),
             *(disk["VolumeId"] for disk in self.disks()),

@@ -1,16 +1,16 @@
-"""Filters for the hosts of a stack at AWS: what is wrong with them, and what they cost."""
+"""Filters for the hosts of a stack at AWS: what is wrong with its settings, and what they mean."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Host = Mapping[str, Any]
 
-HOURS = 730
 # Where the digit of the generation is followed by g: t4g.small, c7gn.large. g4dn.xlarge is none.
 ARM = re.compile(r"(a1|[a-z]+\d+g[a-z]*)\.")
 PATTERNS = {
@@ -20,15 +20,24 @@ PATTERNS = {
         r"([a-z0-9][a-z0-9-]{1,61}[a-z0-9])?",
         "3 to 63 small letters, digits and '-'",
     ),
+    "aws_database_type": (r"(db\.[a-z0-9-]+\.[a-z0-9-]+)?", "a type such as db.t4g.small"),
+    "aws_database_version": (r"\d+\.\d+", 'MySQL\'s series in quotation marks, such as "9.7"'),
 }
 OF_HOSTS = {
     "name": (r"[a-z][a-z0-9-]{0,30}", "at most 31 small letters, digits and '-'"),
     "type": (r"[a-z0-9-]+\.[a-z0-9-]+", "a type such as t3.small"),
     "zone": (r"[a-z]?", "the letter of a zone, such as a"),
 }
-STACK = r"[a-z][a-z0-9-]{0,20}"
-DAYS = (1, 36500)
+# No "--", and no "-" at the end, which a database's name cannot have.
+STACK = r"(?=.{1,21}$)[a-z][a-z0-9]*(-[a-z0-9]+)*"
 DISK_GB = (10, 16384)
+COUNT = (1, 99)
+# What RDS takes for gp3 without more to set, and how long it keeps backups.
+RANGES = {
+    "aws_backup_days": (1, 36500),
+    "aws_database_disk_gb": (20, 399),
+    "aws_database_backup_days": (7, 35),
+}
 
 
 def wrong_stack(settings: Mapping[str, Any], stack: str) -> list[str]:
@@ -43,11 +52,17 @@ def _wrong(settings: Mapping[str, Any], stack: str) -> Iterator[str]:
     for name, (pattern, expected) in PATTERNS.items():
         if name in settings and not re.fullmatch(pattern, str(settings[name])):
             yield f"{name} is {json.dumps(settings[name])}, expected {expected}"
-    days = int(settings.get("aws_backup_days", DAYS[0]))
-    if not DAYS[0] <= days <= DAYS[1]:
-        yield f"aws_backup_days is {days}, expected {DAYS[0]} to {DAYS[1]}"
+    for name, (least, most) in RANGES.items():
+        if not least <= int(settings.get(name, least)) <= most:
+            yield f"{name} is {settings[name]}, expected {least} to {most}"
     yield from _wrong_sources(settings)
-    yield from _wrong_hosts(settings["aws_hosts"])
+    hosts = settings["aws_hosts"]
+    yield from _wrong_hosts(hosts)
+    yield from _wrong_parts(
+        planned_hosts(hosts),
+        balancer=bool(settings.get("aws_balancer")),
+        database=bool(settings.get("aws_database_type")),
+    )
 
 
 def _wrong_sources(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -70,10 +85,13 @@ def _wrong_sources(settings: Mapping[str, Any]) -> Iterator[str]:
 def _wrong_hosts(hosts: Sequence[Host]) -> Iterator[str]:
     if not hosts:
         yield "aws_hosts is empty, expected at least one host"
-    names = [host["name"] for host in hosts]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    names = Counter(name for host in hosts for name in _names(host))
+    for name in sorted(name for name, times in names.items() if times > 1):
         yield f"aws_hosts has {name} more than once"
     for host in hosts:
+        count = host.get("count")
+        if count is not None and not COUNT[0] <= int(count) <= COUNT[1]:
+            yield f"aws_hosts has the count {count}, expected {COUNT[0]} to {COUNT[1]}"
         for key, (pattern, expected) in OF_HOSTS.items():
             if host.get(key) is not None and not re.fullmatch(pattern, str(host[key])):
                 yield f"aws_hosts has the {key} {json.dumps(host[key])}, expected {expected}"
@@ -82,14 +100,61 @@ def _wrong_hosts(hosts: Sequence[Host]) -> Iterator[str]:
             yield f"aws_hosts has the disk_gb {size}, expected {DISK_GB[0]} to {DISK_GB[1]}"
 
 
+def _wrong_parts(planned: Sequence[Host], *, balancer: bool, database: bool) -> Iterator[str]:
+    """Say what a stack of several parts cannot be; both are about what AWS runs itself."""
+    having = Counter(part for host in planned for part in host["parts"])
+    without = [host["name"] for host in planned if not host["parts"]]
+    if not having:
+        if balancer or database:
+            yield (
+                "aws_hosts names no parts, which aws_balancer and aws_database_type need, such as"
+                " parts: [web]"
+            )
+        return
+    if without:
+        yield f"aws_hosts names no parts for {', '.join(without)}, expected them for all or none"
+    if not having["web"]:
+        yield "aws_hosts has no host with the part web"
+    if database and having["database"]:
+        yield "aws_hosts has database hosts, expected none beside aws_database_type"
+    if not database and having["database"] not in {1, 3, 5}:
+        yield (
+            f"aws_hosts has {having['database']} database hosts, expected 1, 3 or 5 (of two neither"
+            " could go on without the other), or aws_database_type"
+        )
+    if balancer and having["balancer"]:
+        yield "aws_hosts has a balancer host, expected none beside aws_balancer"
+    if having["balancer"] > 1:
+        yield (
+            f"aws_hosts has {having['balancer']} balancer hosts, expected one: an address that"
+            " moves between hosts does not work in AWS's networks; aws_balancer is for that"
+        )
+
+
+def _names(host: Host) -> list[str]:
+    """Return the names of the hosts that an entry stands for."""
+    if host.get("count") is None:
+        return [host["name"]]
+    return [f"{host['name']}-{number + 1}" for number in range(min(int(host["count"]), COUNT[1]))]
+
+
 def planned_hosts(hosts: Sequence[Host]) -> list[dict[str, Any]]:
-    """Return the hosts with what they do not set, and with their architecture."""
-    defaults: Host = {"type": "t3.small", "disk_gb": 20, "zone": ""}
-    planned = [{**defaults, **{k: v for k, v in host.items() if v is not None}} for host in hosts]
-    return [
-        {**host, "architecture": "arm64" if ARM.match(host["type"]) else "x86_64"}
-        for host in planned
-    ]
+    """Return each host with what its entry does not set, and with its architecture.
+
+    `turn` counts the hosts with the same parts, so that these are spread over the zones.
+    """
+    defaults: Host = {"type": "t3.small", "disk_gb": 20, "zone": "", "parts": []}
+    turns: Counter[str] = Counter()
+    planned = []
+    for entry in hosts:
+        host = {**defaults, **{k: v for k, v in entry.items() if v is not None and k != "count"}}
+        host["parts"] = sorted(host["parts"])
+        host["architecture"] = "arm64" if ARM.match(host["type"]) else "x86_64"
+        alike = " ".join(host["parts"])
+        for name in _names(entry):
+            planned.append({**host, "name": name, "turn": turns[alike]})
+            turns[alike] += 1
+    return planned
 
 
 def retyped_hosts(hosts: Sequence[Host], present: Mapping[str, Any]) -> list[str]:
@@ -101,7 +166,7 @@ def retyped_hosts(hosts: Sequence[Host], present: Mapping[str, Any]) -> list[str
     ]
 
 
-def subnet_of(subnets: Sequence[Mapping[str, Any]], host: Host, at: int) -> str:
+def subnet_of(subnets: Sequence[Mapping[str, Any]], host: Host) -> str:
     """Return the id of a host's subnet: that of its zone, or the next in turn."""
     zone = str(host["zone"])
     choice = sorted(
@@ -109,34 +174,7 @@ def subnet_of(subnets: Sequence[Mapping[str, Any]], host: Host, at: int) -> str:
         for one in subnets
         if one["availability_zone"].endswith(zone)
     )
-    return str(choice[at % len(choice)][1])
-
-
-def stack_plan(
-    hosts: Sequence[Host],
-    present: Mapping[str, Any],
-    images: Mapping[str, Any],
-    prices: Mapping[str, Any],
-    region: str,
-) -> list[str]:
-    """Return a line for each host: whether it is there, what it is, what it costs a month."""
-    lines = []
-    for host in hosts:
-        found = present.get(host["name"])
-        image = images[host["architecture"]]["name"]
-        state = f"is there ({found['instance_id']})" if found else f"will be made from {image}"
-        size = f"{host['type']}, {host['disk_gb']} GB"
-        lines.append(f"{host['name']} {state}: {size}, {_cost(host, prices, region)}")
-    left = sorted(set(present) - {host["name"] for host in hosts})
-    return lines + [f"{name} is not in aws_hosts, and left as it is" for name in left]
-
-
-def _cost(host: Host, prices: Mapping[str, Any], region: str) -> str:
-    hour = prices["types"].get(host["type"])
-    if hour is None or region != prices["region"]:
-        return "a price to look up at https://calculator.aws"
-    month = (hour + prices["address"]) * HOURS + host["disk_gb"] * prices["gb"]
-    return f"about {month:.0f} USD a month, on demand, {region}, {prices['of']}"
+    return str(choice[host["turn"] % len(choice)][1])
 
 
 class FilterModule:
@@ -149,5 +187,4 @@ class FilterModule:
             "planned_hosts": planned_hosts,
             "retyped_hosts": retyped_hosts,
             "subnet_of": subnet_of,
-            "stack_plan": stack_plan,
         }
