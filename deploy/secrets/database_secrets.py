@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from files import MIGRATE, MYSQL, MYSQL_ID, SERVICE, keep_or_make, own, read, say, write
 from users import (
@@ -59,19 +58,12 @@ def take_external() -> None:
     urls = {SERVICE: brought, MIGRATE: own("database_migrator_url") or brought}
     for folder, url in urls.items():
         if url:
-            write(folder / "database_url", _verified(url))
+            write(folder / "database_url", url)
         elif not read(folder / "database_url"):
             sys.exit(
                 "secrets: there is no MySQL on this host, and DATABASE_URL_FILE names no other;"
                 " expected database_url in the inventory"
             )
-
-
-def _verified(url: str) -> str:
-    """Return the URL with the authority that its server has to prove itself by, if there is one."""
-    if not (SERVICE / Path(CA).name).exists():
-        return url
-    return f"{url}{'&' if urlsplit(url).query else '?'}ssl_ca={CA}"
 
 
 def _take_ca() -> None:

@@ -20,6 +20,30 @@ CASES = {
     ),
 }
 
+PASSWORD = "oFtHEdATABASE"
+URL = f"mysql+pymysql://service:{PASSWORD}@db.example/orders"
+# What is wrong, and what is expected.
+DATABASES: dict[str, tuple[dict[str, str], str]] = {
+    "other-driver": (
+        {"database_url": f"mysql://service:{PASSWORD}@db.example/orders"},
+        "database_url is not allowed; expected mysql+pymysql://account:password@host:3306/database",
+    ),
+    "own-query": (
+        {"database_url": f"{URL}?ssl_disabled=true", "database_ca": __file__},
+        "database_url is not allowed",
+    ),
+    "unverified": ({"database_url": URL}, "database_ca: missing; expected the PEM file"),
+    "no-file": (
+        {"database_url": URL, "database_ca": "/no/such.pem"},
+        "database_ca: /no/such.pem is no file on this machine",
+    ),
+    "no-url": ({"database_ca": __file__}, "database_url: missing; expected it with"),
+    "wrong-migrator": (
+        {"database_url": URL, "database_ca": __file__, "database_migrator_url": PASSWORD},
+        "database_migrator_url is not allowed",
+    ),
+}
+
 
 @pytest.fixture(scope="module")
 def other_key(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -34,17 +58,29 @@ def other_key(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def told(cases: Cases, other_key: dict[str, str]) -> dict[str, str]:
     """What each of the cases was told by one run."""
-    settings = {case: {name: value} for case, (name, value, _) in CASES.items()} | {
-        "default": {"api_password": "securepassword"},
-        "right": {
-            "api_password": "twelve-chars",
-            "webhook_secret": "sixteen-chars-it",
-            "webhook_secret_previous": "sixteen-in-former-days",
-            "events_secret": "sixteen-chars-too",
-            "events_secret_previous": "sixteen-in-former-times",
-        },
-        "key": other_key,
-    }
+    settings = (
+        {case: {name: value} for case, (name, value, _) in CASES.items()}
+        | {
+            "default": {"api_password": "securepassword"},
+            "right": {
+                "api_password": "twelve-chars",
+                "webhook_secret": "sixteen-chars-it",
+                "webhook_secret_previous": "sixteen-in-former-days",
+                "events_secret": "sixteen-chars-too",
+                "events_secret_previous": "sixteen-in-former-times",
+            },
+            "key": other_key,
+            "database": {
+                "database_url": f"{URL}?ssl_ca=/etc/ssl/own.pem",
+                "database_migrator_url": f"{URL}?ssl_ca=/etc/ssl/own.pem",
+            },
+            "two-databases": {
+                "database_url": URL.replace("db.example", "db1.example:3307,db2.example"),
+                "database_ca": __file__,
+            },
+        }
+        | {case: given for case, (given, _) in DATABASES.items()}
+    )
     return cases.run(CHECKS, settings, "--skip-tags", "always", "-vvv")
 
 
@@ -69,6 +105,19 @@ def test_what_is_long_enough_is_accepted_and_not_shown(told: dict[str, str], out
     assert "sixteen-in-former-days" not in output
     assert "sixteen-chars-too" not in output
     assert "sixteen-in-former-times" not in output
+
+
+@pytest.mark.parametrize("case", DATABASES)
+def test_a_database_that_could_not_prove_itself_is_refused(
+    told: dict[str, str], output: str, case: str
+) -> None:
+    assert DATABASES[case][1] in told[case]
+    assert PASSWORD not in output
+
+
+@pytest.mark.parametrize("case", ["database", "two-databases"])
+def test_one_that_can_is_accepted(told: dict[str, str], case: str) -> None:
+    assert told[case] == ""
 
 
 def test_the_development_default_is_refused(told: dict[str, str]) -> None:

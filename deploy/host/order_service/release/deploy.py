@@ -35,7 +35,7 @@ from order_service.host import (
 )
 from order_service.release import colours, migrations, rollout, stack
 from order_service.release.colours import Colour
-from order_service.secrets import api_clients, credentials
+from order_service.secrets import api_clients, credentials, database_check
 
 FILES = {"limits": "rollout.json", "clients": "clients.json"}
 
@@ -71,6 +71,7 @@ def deploy(given: argparse.Namespace, told: dict[str, Any]) -> str:
         stack.plan(release, allowed=given.allow_interruption, dry_run=given.dry_run)
         if given.dry_run:
             return "UNCHANGED: this was a dry run"
+        database_check.run(release, told.get("secrets", {}), told.get("handed"))
         if stack.place(release):
             changed.add("files")
     if program.install(release):

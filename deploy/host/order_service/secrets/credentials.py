@@ -84,7 +84,8 @@ def make(release: str, own: Mapping[str, str], from_head: Any = None) -> set[str
         return _take_over(release, from_head or {})
     brought = {name: secret for name, secret in own.items() if secret}
     changed = secret_files.make(release, "--overlap", own=brought | _authority())
-    if has_part(DATABASE) and database_accounts.is_running():
+    # Of a database that hosts share, the accounts are made once it is at work: database/bring.py.
+    if has_part(DATABASE) and not database_servers() and database_accounts.is_running():
         database_accounts.wait()
         database_accounts.apply()
     return changed

@@ -34,7 +34,7 @@ def make(release: str, *changes: str, own: Mapping[str, str] | None = None) -> s
     files = ("-f", f"{base}/docker-compose.yml", "-f", f"{base}/deploy/host/base.yml")
     project = ("-p", "order-service", *files, "--env-file", f"{STACK}/.env")
     container = ("run", "--rm", "--no-deps", "-T", "secrets")
-    with _in_memory(own or {}) as paths:
+    with in_memory(own or {}) as paths:
         wrote = run(
             ["docker", "compose", *project, *container, *MAKE_SECRETS, *changes],
             seconds=SECONDS,
@@ -44,7 +44,7 @@ def make(release: str, *changes: str, own: Mapping[str, str] | None = None) -> s
 
 
 @contextmanager
-def _in_memory(secrets: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def in_memory(secrets: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Have the secrets in files that are on no disk, and give their paths."""
     shutil.rmtree(MEMORY, ignore_errors=True)
     MEMORY.mkdir(mode=0o700)
