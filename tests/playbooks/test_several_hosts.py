@@ -19,14 +19,18 @@ from tests.support.control_node import PlaybookRun
 # In the order of the inventory, which is not the one of a release.
 GROUPS = {
     "web": ["web-1", "web-2", "web-3"],
-    "worker": ["worker-1"],
-    "database": ["database-1"],
-    "balancer": ["balancer-1"],
+    "worker": ["head"],
+    "database": ["head"],
+    "balancer": ["balancer"],
 }
-HOSTS = [host for hosts in GROUPS.values() for host in hosts]
-ADDRESSES = {host: f"10.0.0.{number}" for number, host in enumerate(HOSTS, start=1)}
+ADDRESSES = {
+    "web-1": "10.0.0.1",
+    "web-2": "10.0.0.2",
+    "web-3": "10.0.0.3",
+    "head": "10.0.0.4",
+    "balancer": "10.0.0.5",
+}
 RELEASE, FORMER = "0123456789ab", "ba9876543210"
-# The third host of the release play, and the last one that has a turn.
 BROKEN = "web-2"
 PROGRAM = """#!/usr/bin/python3
 import json, os, sys
@@ -124,7 +128,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def deployed(cases: Cases, folder: Path) -> PlaybookRun:
     """The plays of deploy.yml that bring an image and a release; web-2 does not take it."""
     hosts = {name: new_host(folder, name) for name in ADDRESSES}
-    (folder / GROUPS["database"][0] / "image").write_text("sha256:1\n")
+    (folder / "head" / "image").write_text("sha256:1\n")
     (folder / "web-1" / "image").write_text("sha256:of another build\n")
     executable(folder / "docker", DOCKER, folder=folder, release=RELEASE)
     _, _, image, release, _ = yaml.safe_load((cases.ansible_folder / "deploy.yml").read_text())
@@ -151,11 +155,9 @@ def test_the_head_comes_first_and_nobody_after_who_has_failed(
     deployed: PlaybookRun, folder: Path
 ) -> None:
     assert deployed.returncode != 0
-    assert [host for host, _ in calls(folder, "deploy")] == [
-        "database-1", "worker-1", "web-1", "web-2",
-    ]  # fmt: skip
+    assert [host for host, _ in calls(folder, "deploy")] == ["head", "web-1", "web-2"]
     assert deployed.recaps["web-2"].failed == 1
-    assert "balancer-1" not in deployed.recaps
+    assert "balancer" not in deployed.recaps
 
 
 def test_those_that_were_switched_go_back_the_last_one_first(
@@ -163,13 +165,13 @@ def test_those_that_were_switched_go_back_the_last_one_first(
 ) -> None:
     assert calls(folder, "rollback") == [
         ("web-1", f"rollback --from {RELEASE}"),
-        ("worker-1", f"rollback --from {RELEASE}"),
+        ("head", f"rollback --from {RELEASE}"),
     ]
     told_at_the_end = deployed.output.rpartition("TASK [")[2]
     for expected in (
         "web-2 has failed",
         "FAILED: it did not get ready",
-        *(f"{host}: {FORMER} serves" for host in ("worker-1", "web-1", "web-2", "web-3")),
+        *(f"{host}: {FORMER} serves" for host in ("head", "web-1", "web-2", "web-3")),
     ):
         assert expected in told_at_the_end
 
@@ -179,33 +181,27 @@ def test_each_host_that_runs_something_has_the_image_of_the_head(
 ) -> None:
     assert deployed.recaps["web-3"].changed > 0
     having = {path.parent.name: path.read_text() for path in folder.glob("*/image")}
-    assert having == {
-        host: "sha256:1\n" for part in ("database", "worker", "web") for host in GROUPS[part]
-    }
+    assert having == dict.fromkeys(["head", *GROUPS["web"]], "sha256:1\n")
 
 
 def test_the_others_are_told_what_the_head_hands_on(deployed: PlaybookRun, folder: Path) -> None:
-    assert told(folder, "database-1")["handed"] == {}
-    assert told(folder, "worker-1")["handed"] == {"service": {"for": "worker"}}
-    assert [call for call in calls(folder, "credentials") if call[0] != "database-1"] == []
+    assert told(folder, "head")["handed"] == {}
+    assert told(folder, "web-1")["handed"] == {"service": {"for": "web"}}
+    assert {host for host, _ in calls(folder, "credentials")} == {"head"}
     # In memory only.
     assert '"for"' not in deployed.output
 
 
 def test_each_host_is_told_what_it_is_there_for(deployed: PlaybookRun, folder: Path) -> None:
     assert deployed.recaps
-    said = {
-        host: set(told(folder, host)["settings"].splitlines())
-        for host in ("database-1", "worker-1", "web-1")
-    }
-    shared = {"DATABASE_SERVERS=10.0.0.5:3306"}
-    assert said["database-1"] >= shared | {"PARTS=database", "PRIVATE_ADDRESS=10.0.0.5"}
-    assert said["worker-1"] >= shared | {
-        "PARTS=worker", "HEAD=database-1", "COMPOSE_PROFILES=worker", "WORKER_THREADS='4'",
+    head, web = (set(told(folder, host)["settings"].splitlines()) for host in ("head", "web-1"))
+    assert head >= {
+        "DATABASE_SERVERS=10.0.0.4:3306", "PARTS=worker,database", "PRIVATE_ADDRESS=10.0.0.4",
+        "COMPOSE_PROFILES=worker", "WORKER_THREADS='4'",
     }  # fmt: skip
-    assert said["web-1"] >= shared | {
-        "PARTS=web", "HEAD=database-1", "PROCESSOR_THREADS=0", "TRUSTED_PROXIES='10.0.0.6'",
-        "PROXY_PROTOCOL=on",
+    assert web >= {
+        "DATABASE_SERVERS=10.0.0.4:3306", "PARTS=web", "PRIVATE_ADDRESS=10.0.0.1", "HEAD=head",
+        "PROCESSOR_THREADS=0", "TRUSTED_PROXIES='10.0.0.5'", "PROXY_PROTOCOL=on",
     }  # fmt: skip
-    assert "COMPOSE_PROFILES=worker" not in said["web-1"] | said["database-1"]
-    assert not any(line.startswith("HEAD=") for line in said["database-1"])
+    assert "COMPOSE_PROFILES=worker" not in web
+    assert not [line for line in head if line.startswith(("HEAD=", "PROCESSOR_THREADS="))]
