@@ -25,6 +25,7 @@ from order_service.host import (
     read_json,
     run,
     say,
+    try_run,
     write_json,
 )
 from order_service.release import colours, nginx
@@ -116,6 +117,7 @@ def off() -> bool:
     Raises:
         CommandError: something does not get ready; balancers are told nothing then.
     """
+    _wait(_docker_answers, "Docker; see: systemctl status docker")
     if stopped := read_json(STOPPED, []):
         run(["docker", "start", *stopped])
         run(["docker", "update", "--restart=unless-stopped", *stopped])
@@ -154,6 +156,10 @@ def _told() -> int:
         return int(run(["docker", "exec", nginx.CONTAINER, *curl.split(), url]))
     except (CommandError, ValueError):
         return 0
+
+
+def _docker_answers() -> bool:
+    return try_run(["docker", "ps", "--quiet"]).returncode == 0
 
 
 def _is_ready() -> bool:

@@ -15,14 +15,21 @@ Groups = Mapping[str, Sequence[str]]
 Settings = Mapping[str, Any]
 
 
-def wrong_groups(groups: Groups, settings: Settings) -> list[str]:
-    """Return a sentence for each thing that cannot work, given the settings of one of the hosts."""
+def wrong_groups(groups: Groups, settings: Settings, addresses: Sequence[str]) -> list[str]:
+    """Return a sentence for each thing that cannot work.
+
+    Args:
+        groups: the hosts by group.
+        settings: of one of the hosts.
+        addresses: by which the hosts reach each other, in the order of `order_service`.
+    """
     hosts = groups["order_service"]
     parts = {part: list(groups.get(part, [])) for part in PARTS}
     if not any(set(hosts) & set(named) for named in parts.values()):
         return list(_wrong_without_groups(hosts, settings))
-    checks = (_wrong_members, _wrong_databases, _wrong_parts, _wrong_settings, _wrong_addresses)
-    return [problem for find in checks for problem in find(hosts, parts, settings)]
+    checks = (_wrong_members, _wrong_databases, _wrong_parts, _wrong_settings)
+    problems = [problem for find in checks for problem in find(hosts, parts, settings)]
+    return problems + list(_wrong_addresses(hosts, addresses))
 
 
 def _wrong_without_groups(hosts: Sequence[str], settings: Settings) -> Iterator[str]:
@@ -86,6 +93,11 @@ def _wrong_settings(_: Sequence[str], parts: Groups, settings: Settings) -> Iter
             "acme_email is set, and there are several web hosts, of which the authority would ask"
             " any: expected tls_certificate, or a load balancer with the certificate"
         )
+    if settings.get("balancer_address") and len(parts["balancer"]) == 1:
+        yield (
+            "balancer_address is set, and the group balancer has one host: expected two, between"
+            " which it goes"
+        )
     if str(settings.get("processor_threads")) == "0" and not (
         parts["worker"] or settings.get("worker_threads")
     ):
@@ -95,11 +107,11 @@ def _wrong_settings(_: Sequence[str], parts: Groups, settings: Settings) -> Iter
         )
 
 
-def _wrong_addresses(hosts: Sequence[str], _: Groups, settings: Settings) -> Iterator[str]:
+def _wrong_addresses(hosts: Sequence[str], all_addresses: Sequence[str]) -> Iterator[str]:
     """Find those by which the others cannot be told, in firewalls and certificates."""
     if len(hosts) == 1:
         return
-    addresses = dict(zip(hosts, settings["order_service_addresses"], strict=True))
+    addresses = dict(zip(hosts, all_addresses, strict=True))
     for host, address in addresses.items():
         if not _is_address(address):
             yield (
