@@ -35,6 +35,11 @@ def database_servers() -> list[str]:
     return _listed("DATABASE_SERVERS")
 
 
+def has_external_database() -> bool:
+    """Return whether somebody else runs the database."""
+    return bool(database_servers()) and not (has_part(DATABASE) or head())
+
+
 def keeps_backups() -> bool:
     """Return whether this host makes the database's backups: it has it, or is the head where
     somebody else has it."""

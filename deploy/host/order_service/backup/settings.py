@@ -1,8 +1,8 @@
 """What the backups' programs are told by the role `backup`, in /etc/order-service/backup.json.
 
 container          MySQL's container
-external           whether somebody else runs MySQL, so that it is reached by its database_url
-database           the schema that is backed up
+database           the schema that is backed up; of a database that somebody else runs, that which
+                   its database_url names
 directory          where backups lie
 public_key         an age or SSH public key; empty or "none": backups are not encrypted
 keep_days          full backups older than that go ...
@@ -18,11 +18,14 @@ offsite_retention  who removes what has had its time there: "here" this host, "t
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from order_service.dotenv import has_external_database
 from order_service.host import SETTINGS, read_json
+from order_service.secrets import api_clients, secret_files
 
 PATH = SETTINGS / "backup.json"
 CHOICES = {"offsite": ("none", "rsync", "s3"), "offsite_retention": ("here", "there")}
@@ -38,7 +41,6 @@ class Settings:
 
     directory: Path
     container: str = "order-service-mysql-1"
-    external: bool = False
     database: str = "orders"
     public_key: str = ""
     keep_days: int = 14
@@ -49,6 +51,11 @@ class Settings:
     destination: str = ""
     ssh_port: int = 22
     offsite_retention: str = "here"
+
+    @property
+    def external(self) -> bool:
+        """Whether somebody else runs MySQL, so that it is reached by its database_url."""
+        return has_external_database()
 
     @property
     def reserve(self) -> int:
@@ -86,6 +93,9 @@ def load(path: Path = PATH) -> Settings:
         if value not in allowed:
             expected = ", ".join(allowed)
             raise BackupError(f"{path}: {name} is {value!r}; expected one of {expected}")
+    if settings.external:
+        url = secret_files.text("database_url", api_clients.VOLUME)
+        settings = replace(settings, database=urlsplit(url).path.removeprefix("/"))
     if settings.keep_at_least < 1:
         raise BackupError(f"{path}: keep_at_least is {settings.keep_at_least}; expected 1 or more")
     return settings

@@ -60,6 +60,10 @@ def command(arguments: list[str]) -> None:
     match given.what:
         case "list":
             _list(Store(given.store or settings.directory))
+        case "where":
+            # In a group, the hosts that do it in the place of this one.
+            other = group.makes_backups(settings), group.writer(settings)
+            say(json.dumps(dict(zip(("backups", "live"), other, strict=True))))
         case "estimate":
             say(estimate(open_store(settings)))
         case "drill":
@@ -130,7 +134,7 @@ def drill(settings: Settings, key: Path | None) -> None:
     """
     store, deadline = open_store(settings), time.monotonic() + DRILL_SECONDS
     with remembered(store, "drill") as state:
-        state["left_to"] = None if key else group.makes_backups(settings)
+        state["left_to"] = group.makes_backups(settings)
         if state["left_to"]:
             say(json.dumps({"left_to": state["left_to"]}))
             return
@@ -228,7 +232,7 @@ def _list(store: Store) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="order-service restore", description=__doc__)
-    parser.add_argument("what", choices=["scratch", "live", "drill", "list", "estimate"])
+    parser.add_argument("what", choices=["scratch", "live", "drill", "list", "estimate", "where"])
     parser.add_argument("--backup", metavar="ID", help="its UTC time; default: the newest")
     parser.add_argument(
         "--until",

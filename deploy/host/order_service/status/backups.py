@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from order_service.dotenv import has_external_database
 from order_service.host import SETTINGS, now, read_json
 from order_service.release import ledger as ledgers
 from order_service.status.line import Line, age, when
@@ -33,7 +34,7 @@ def backups() -> Iterator[Line]:
         ("drill", "drill", DRILL_AGE),
     ):
         # The binary logs of a database that somebody else runs are copied there, or nowhere.
-        if not (job == "binlog" and settings.get("external")):
+        if not (job == "binlog" and has_external_database()):
             yield _outcome(part, read_json(folder / f"last-{job}.json", {}), allowed)
 
 
