@@ -36,7 +36,9 @@ def told(groups: Groups, settings: dict[str, Any] | None = None) -> list[str]:
     hosts = groups.get("order_service", hosts)
     addresses = [f"10.0.0.{number}" for number, _ in enumerate(hosts, start=1)]
     known = {"order_service_addresses": addresses} | (settings or {})
-    problems: list[str] = module.wrong_groups(merged | {"order_service": hosts}, known)
+    problems: list[str] = module.wrong_groups(
+        merged | {"order_service": hosts}, known, known["order_service_addresses"]
+    )
     return problems
 
 
@@ -78,6 +80,7 @@ def test_what_works_is_let_in(groups: Groups, settings: dict[str, Any]) -> None:
         ({"web": []}, {}, "the group web has no hosts"),
         ({"balancer": ["web-2"]}, {}, "web-2 is in web and in balancer"),
         ({}, {"trusted_proxies": ["10.0.9.0/24"]}, "the group balancer has hosts"),
+        ({}, {"balancer_address": "10.0.0.9"}, "the group balancer has one host: expected two"),
         (BALANCED_ELSEWHERE, {}, "expected trusted_proxies, the networks of your cloud's"),
         ({}, {"acme_email": "you@example.com"}, "acme_email is set, and there are several web"),
         ({"worker": []}, {"processor_threads": 0}, "nobody else processes orders"),
