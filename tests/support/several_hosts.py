@@ -1,0 +1,87 @@
+"""A shop on several hosts: what each of them is there for, and what its clients reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.checkout import Checkout
+from tests.support.control_node import ControlNode
+from tests.support.deployment import MYSQL, Deployment
+from tests.support.docker import docker
+from tests.support.remote_host import RemoteHost
+from tests.support.stack import StackClient
+
+BRIDGE = "--format={{.NetworkSettings.IPAddress}}"
+
+
+class GroupsNode(ControlNode):
+    """A control node whose inventory has groups, by what hosts are there for."""
+
+    groups: Mapping[str, list[RemoteHost]]
+
+    def inventory(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the inventory that a user would have written for these hosts."""
+        flat = super().inventory(variables)["order_service"]
+        for host in self.hosts:
+            flat["hosts"][host.name]["private_address"] = private_address(host)
+        children = {
+            part: {"hosts": {host.name: flat["hosts"][host.name] for host in hosts}}
+            for part, hosts in self.groups.items()
+        }
+        return {"order_service": {"children": children, "vars": flat["vars"]}}
+
+
+def private_address(host: RemoteHost) -> str:
+    """Return where the other hosts reach this one."""
+    return docker("inspect", BRIDGE, host.name).strip()
+
+
+class Shop:
+    """All hosts of a shop, seen from outside and from their consoles."""
+
+    def __init__(self, checkout: Checkout, node: GroupsNode) -> None:
+        self.checkout, self.node = checkout, node
+        self.webs = [self._deployment(host) for host in node.groups["web"]]
+        self.workers = [self._deployment(host) for host in node.groups["worker"]]
+        self.databases = list(node.groups["database"])
+        (self.balancer,) = node.groups["balancer"]
+
+    def _deployment(self, host: RemoteHost) -> Deployment:
+        return Deployment(host, self.checkout, self.node)
+
+    @property
+    def ca(self) -> Path:
+        """The authority's certificate, which the playbook has fetched from the head."""
+        return self.node.ansible_folder / "fetched" / self.databases[0].name / "ca.crt"
+
+    def client(self, password: str = "") -> StackClient:
+        """Return a client that calls the balancer, and verifies."""
+        return StackClient(443, self.ca, self.balancer.address, password or self.webs[0].password)
+
+    def query(self, sql: str) -> str:
+        """Run SQL as root on the first database host and return its rows."""
+        script = (
+            "mysql --defaults-extra-file=/run/secrets/root.cnf --protocol=socket"
+            f' --skip-column-names --batch --execute="{sql}" orders'
+        )
+        return self.databases[0].docker("exec", MYSQL, "sh", "-c", script)
+
+    def releases(self) -> dict[str, str]:
+        """Return the release that each web and worker host has in its ledger as the active one."""
+        return {one.remote.name: one.ledger()["active"] for one in self.webs + self.workers}
+
+
+def new_shop(
+    boot: Callable[[], RemoteHost], checkout: Checkout, folder: Path, **variables: Any
+) -> Shop:
+    """Boot the smallest shop that has each part, with two web hosts."""
+    groups = {"web": 2, "worker": 1, "database": 1, "balancer": 1}
+    hosts = {part: [boot() for _ in range(count)] for part, count in groups.items()}
+    every = [host for part in hosts.values() for host in part]
+    node = GroupsNode(
+        folder, checkout, *every, public_names=[hosts["balancer"][0].address], **variables
+    )
+    node.groups = hosts
+    return Shop(checkout, node)
