@@ -1,5 +1,5 @@
 """Which of several servers is connected to, and how often they are asked, by a driver that connects
-to nothing. What real ones do is in `tests/service/server/test_group.py`."""
+to nothing. What real ones do is in `tests/service/group`."""
 
 from __future__ import annotations
 
