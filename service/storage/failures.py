@@ -8,9 +8,10 @@ LOCK_WAIT, DEADLOCK, NO_SUCH_TABLE, DUPLICATE_ENTRY = 1205, 1213, 1146, 1062
 # The statement was sent, and no answer came.
 LOST_ANSWER = 2013
 # The server takes no writes or is about to go: read-only in four ways, offline, a group that the
-# server has left, a shutdown. The service's address may lead to another server by now.
+# server has left, leaves, or has failed in, a shutdown. The service's address may lead to another
+# server by now.
 # https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html
-TAKES_NO_WRITES = frozenset({1053, 1290, 1792, 1836, 3032, 3100, 3101})
+TAKES_NO_WRITES = frozenset({1053, 1290, 1792, 1836, 3032, 3100, 3101, 3782, 3783, 3796, 3799})
 # The statement is wrong for this database, or may not be run: the same again fails again. Unknown
 # columns, tables that may not be used, values that a column refuses, what a trigger or a CHECK
 # refuses, and a binary log that refuses the isolation level.
