@@ -21,6 +21,7 @@ COMMANDS = {
     "drain": ("take this host away from its balancers, and back", "release.drain"),
     "backup": ("make a backup, or copy the binary logs", "backup.backup"),
     "restore": ("restore a backup, on trial or live", "restore.restore"),
+    "database": ("look after this host's member of MySQL's group", "database.database"),
     "credentials": ("make, show and change passwords", "secrets.credentials"),
     "certificate": ("renew the certificate, and have nginx read it", "certificates.renew"),
     "status": ("tell how the service on this host is", "status.status"),
@@ -35,6 +36,7 @@ ALONE: dict[str, set[str]] = {
     "rollback": set(),
     "drain": {"stop", "off"},
     "restore": {"live"},
+    "database": {"primary", "join", "clone", "start"},
     "credentials": {"make", "rotate", "retire", "take"},
 }
 

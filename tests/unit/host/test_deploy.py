@@ -12,7 +12,7 @@ from order_service import program as host_program
 from order_service.host import CommandError
 from order_service.release import deploy, migrations, stack
 from order_service.release import ledger as ledgers
-from order_service.secrets import credentials
+from order_service.secrets import credentials, database_accounts
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost, Program
@@ -37,6 +37,8 @@ class Deployer:
         self.handed: object = None
         on.docker.flask = self._flask
         monkeypatch.setattr(credentials, "make", self._make)
+        monkeypatch.setattr(database_accounts, "wait", lambda: None)
+        monkeypatch.setattr(database_accounts, "apply", lambda: on.docker.do("make accounts"))
         monkeypatch.setattr(migrations, "load", lambda: None)
         monkeypatch.setattr("order_service.release.migrations.backup.full", self._back_up)
 
@@ -233,6 +235,8 @@ def test_the_head_migrates_for_all_hosts(deployer: Deployer, on: FakeHost, parts
     deployer.run()
     migrated = STEPS[STEPS.index("flask db current") : STEPS.index("start green")]
     assert deployer.steps[1 : len(migrated) + 1] == migrated
+    # Where the database is, they do not come with its start.
+    assert ("make accounts" in on.docker.did) == (parts == "database")
 
 
 def test_what_a_host_was_there_for_is_ended_at_last(deployer: Deployer, on: FakeHost) -> None:

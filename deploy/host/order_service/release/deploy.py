@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from order_service import program
+from order_service.database import bring as database
 from order_service.dotenv import PATH as DOTENV
 from order_service.dotenv import head
 from order_service.host import (
@@ -81,6 +82,7 @@ def deploy(given: argparse.Namespace, told: dict[str, Any]) -> str:
     changed |= credentials.make(release, told.get("secrets", {}), told.get("handed"))
     say(f"starting what outlives releases: {' and '.join(stack.services()) or 'nothing'}")
     changed |= set(stack.up(release))
+    changed |= database.bring()
     if not head():
         if migrations.run(release):
             changed.add("schema")

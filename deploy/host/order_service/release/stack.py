@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from order_service.containers import wait_until_healthy
+from order_service.database import bring as database
 from order_service.dotenv import DATABASE, WEB, has_part
 from order_service.host import RELEASES, STACK, CommandError, copy_file, run, say, try_run
 from order_service.release import changes, images, ledger, maintenance, mysql_upgrade, network
@@ -140,6 +141,8 @@ def _up(release: str, found: dict[str, Change | None]) -> list[str]:
         if change or not former:
             # Before: one that does not get healthy has to differ from what is set back.
             changes.remember(name, described, replaced=former["Created"] if former else "")
+            if name == "mysql":
+                database.hand_over()
             # Whether it is another one has been said here: Compose's versions differ about it.
             base(STACK, release).compose(
                 *("up", "--detach", "--no-deps", "--wait", "--force-recreate", name),
