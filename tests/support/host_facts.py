@@ -14,8 +14,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
-from order_service.backup import mysql_session
 from order_service.certificates import authority
+from order_service.database import members
 from order_service.release import ledger as ledgers
 from order_service.status import machine
 
@@ -188,14 +188,16 @@ class Facts:
         """Have this database of three in a group, and one of them in that state; or not in it."""
         hosts = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
         servers = ",".join(f"{one}:3306" for one in hosts)
-        self.on.become("database", HEAD="db1", DATABASE_SERVERS=servers)
+        here = {"HEAD": "db1", "DATABASE_SERVERS": servers, "PRIVATE_ADDRESS": hosts[0]}
+        self.on.become("database", **here)
         states = dict.fromkeys(hosts, "ONLINE") | {host: state}
-        rows = [
-            [one, one, states[one], *(("SECONDARY", "0") if place else ("PRIMARY", "1"))]
+        told = [[hosts[0], "a group", "", "", "3"]]
+        told += [
+            [one, one, states[one], "SECONDARY" if place else "PRIMARY", "9.7.4"]
             for place, one in enumerate(hosts)
             if states[one]
         ]
-        self._monkeypatch.setattr(mysql_session.Server, "query", lambda _, __: rows)
+        self._monkeypatch.setattr(members, "ask", lambda _, __: told)
         (self.on.root / "certificates" / "mysql").mkdir(exist_ok=True)
         self.certificate(certificate_days, of=365, file="mysql/server.pem")
 

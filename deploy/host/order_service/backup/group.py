@@ -16,7 +16,7 @@ _MEMBERS = (
     "SELECT MEMBER_ID, MEMBER_HOST, MEMBER_STATE, MEMBER_ROLE, MEMBER_ID = @@server_uuid"
     " FROM performance_schema.replication_group_members ORDER BY MEMBER_ID"
 )
-ONLINE, PRIMARY = "ONLINE", "PRIMARY"
+_ONLINE, _PRIMARY = "ONLINE", "PRIMARY"
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ def makes_backups(settings: Settings) -> str | None:
     """
     if not is_one():
         return None
-    found = members(settings)
-    own = [member for member in found if member.here]
-    if not own or own[0].state != ONLINE:
+    members = _members(settings)
+    own = [member for member in members if member.here]
+    if not own or own[0].state != _ONLINE:
         state = own[0].state if own else "OFFLINE"
         raise BackupError(
             f"this host's MySQL is {state} in its group, and may lack orders: the other members"
             " make the backups; database.yml brings it back"
         )
-    online = [member for member in found if member.state == ONLINE]
-    chosen = next((member for member in online if member.role != PRIMARY), own[0])
+    online = [member for member in members if member.state == _ONLINE]
+    chosen = next((member for member in online if member.role != _PRIMARY), own[0])
     return None if chosen.here else chosen.host
 
 
@@ -65,17 +65,12 @@ def writer(settings: Settings) -> str | None:
     """
     if not is_one():
         return None
-    found = next((one for one in members(settings) if one.role == PRIMARY), None)
-    if found is None or found.state != ONLINE:
+    found = next((one for one in _members(settings) if one.role == _PRIMARY), None)
+    if found is None or found.state != _ONLINE:
         raise BackupError("no member of the group takes writes; see database.yml")
     return None if found.here else found.host
 
 
-def members(settings: Settings) -> list[Member]:
-    """Return the members, as this host's server sees them; a lonely one sees itself alone.
-
-    Raises:
-        BackupError: it does not answer.
-    """
+def _members(settings: Settings) -> list[Member]:
     rows = Server(settings.container, "root").query(_MEMBERS)
     return [Member(host, state, role, here == "1") for _, host, state, role, here in rows]

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from order_service.backup import group
-from order_service.backup.settings import PATH, load
-from order_service.dotenv import database_servers
+from order_service.database import members
 from order_service.status.line import Line
 
 
-def members() -> Iterator[Line]:
+def group() -> Iterator[Line]:
     """Tell which one takes the writes, and which ones are not at work."""
-    if not group.is_one():
+    if not members.is_group():
         return
-    found = group.members(load(PATH))
-    own = next((member for member in found if member.here), None)
-    if own is None or own.state != group.ONLINE:
-        state = own.state if own else "OFFLINE"
-        yield Line("database", f"this host's server is {state} in its group", good=False)
+    own = members.own()
+    if not own.works:
+        yield Line("database", f"this host's server is {own.state} in its group", good=False)
         return
-    seen = {member.host: member for member in found}
-    for host in (server.rpartition(":")[0] for server in database_servers()):
-        member = seen.get(host)
-        state = f"{member.state}, {member.role}" if member else "not in the group"
-        good = member is not None and member.state == group.ONLINE
-        yield Line("database", f"{host} is {state}", good=good, subject="" if good else host)
+    seen = {one.address: one for one in own.view}
+    for address in members.addresses():
+        one = seen.get(address)
+        state = f"{one.state}, {one.role}" if one else "not in the group"
+        good = one is not None and one.state == members.ONLINE
+        yield Line("database", f"{address} is {state}", good=good, subject="" if good else address)

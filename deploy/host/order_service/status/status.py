@@ -55,7 +55,7 @@ READINGS: tuple[Reading, ...] = (
     where(for_clients, trust.certificate),
     where(has_database, trust.mysql_certificate),
     trust.passwords,
-    where(has_database, database.members),
+    where(has_database, database.group),
     where(keeps_backups, backups.backups),
     where(keeps_backups, backups.copies),
     where(keeps_backups, backups.secrets),
