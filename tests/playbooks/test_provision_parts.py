@@ -32,8 +32,7 @@ SHOP = {
         {"name": "orders-work", "parts": ["worker"]},
         {"name": "orders-db", "parts": ["database"]},
         {"name": "orders-lb", "parts": ["balancer"]},
-    ],
-    "aws_backup_bucket": "",
+    ]
 }
 AUTHORITIES = "-----BEGIN CERTIFICATE-----\n"
 
@@ -107,6 +106,8 @@ def test_hosts_of_each_part_are_made_and_found(operator: Operator, account: AwsA
     }
     zones = {name: host["Placement"]["AvailabilityZone"] for name, host in hosts.items()}
     assert zones["orders-web-1"] != zones["orders-web-2"]
+    # Who makes no backups has no way to their copies.
+    assert {name for name, host in hosts.items() if "IamInstanceProfile" in host} == {"orders-db"}
     listed = operator.listed()
     for part in PARTS.values():
         assert listed[part]["hosts"] == [name for name in PARTS if PARTS[name] == part]
@@ -117,6 +118,7 @@ def test_hosts_of_each_part_are_made_and_found(operator: Operator, account: AwsA
         assert found[name]["ansible_host"] == host["PublicIpAddress"]
         # Who calls the service calls the balancer.
         assert found[name]["public_names"] == [hosts["orders-lb"]["PublicIpAddress"]]
+    assert found["orders-db"]["backup_destination"] == "s3://orders-copies/database"
 
 
 def test_a_second_run_for_them_changes_nothing(operator: Operator) -> None:

@@ -80,6 +80,19 @@ def test_hosts_are_spread_over_zones_unless_they_name_one() -> None:
     assert [STACK.subnet_of(subnets, host) for host in hosts] == [*"ababc"]
 
 
+def test_a_database_has_one_folder_for_its_backups_whoever_makes_them() -> None:
+    def folders(*hosts: dict[str, Any], managed: bool = False) -> dict[str, str]:
+        planned = STACK.planned_hosts(list(hosts))
+        found: dict[str, str] = STACK.backup_folders(planned, managed=managed)
+        return found
+
+    assert folders({"name": "a"}, {"name": "b"}) == {"a": "a", "b": "b"}
+    group = folders(WEB, WORKER, DATABASE | {"count": 3}, BALANCER)
+    assert group == dict.fromkeys(("db-1", "db-2", "db-3"), "database")
+    assert folders(WEB, WORKER, managed=True) == {"worker": "database"}
+    assert folders(WEB, managed=True) == {"web": "database"}
+
+
 def wrong(*hosts: dict[str, Any], **settings: Any) -> list[str]:
     every = {"aws_hosts": list(hosts), "aws_ssh_sources": ["198.51.100.7/32"], **settings}
     problems: list[str] = STACK.wrong_stack(every, "production")

@@ -50,6 +50,11 @@ class Operator(ControlNode):
         path.write_text(yaml.safe_dump(stack))
         return self.try_playbook(playbook, f"--inventory={self.stage}", *arguments)
 
+    def ping(self) -> PlaybookRun:
+        """Run `ansible -m ping` on the hosts of the stage."""
+        arguments = ["order_service", "-m", "ansible.builtin.ping"]
+        return self._start("ansible", {}, f"--inventory={self.stage}", *arguments).wait(120)
+
     def listed(self) -> dict[str, Any]:
         """Return what the inventory of the stage says of its hosts."""
         program = [str(BIN / "ansible-inventory"), f"--inventory={self.stage}", "--list"]

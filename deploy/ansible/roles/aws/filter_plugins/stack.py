@@ -157,6 +157,20 @@ def planned_hosts(hosts: Sequence[Host]) -> list[dict[str, Any]]:
     return planned
 
 
+def backup_folders(planned: Sequence[Host], *, managed: bool) -> dict[str, str]:
+    """Return the folder of the bucket for each host that makes backups.
+
+    A host alone has one of its own. Where hosts share a database its backups are one chain, whoever
+    makes them: the database hosts, or else one of those that deploy.yml takes for the head.
+    """
+    if not any(host["parts"] for host in planned):
+        return {host["name"]: host["name"] for host in planned}
+    for part in ("worker", "web") if managed else ("database",):
+        if names := [host["name"] for host in planned if part in host["parts"]]:
+            return dict.fromkeys(names, "database")
+    return {}
+
+
 def retyped_hosts(hosts: Sequence[Host], present: Mapping[str, Any]) -> list[str]:
     """Return those that are there with another type than the planned one."""
     return [
@@ -185,6 +199,7 @@ class FilterModule:
         return {
             "wrong_stack": wrong_stack,
             "planned_hosts": planned_hosts,
+            "backup_folders": backup_folders,
             "retyped_hosts": retyped_hosts,
             "subnet_of": subnet_of,
         }
