@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,37 @@ def test_what_it_says_is_told_when_it_fails(run: PlaybookRun) -> None:
     assert run.recaps["bad"].failed == 1
     assert "FAILED: it did not get ready" in run.output
     assert "stopped blue" in run.output
+
+
+@pytest.fixture
+def group(root: Path, cases: Cases, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two hosts of one service, of which the first has gone back already."""
+    folder = root / "group"
+    hosts: dict[str, dict[str, Any]] = {}
+    for number, (name, release) in enumerate({"web-1": "older", "web-2": "newer"}.items(), start=1):
+        (folder / name / "state").mkdir(parents=True)
+        (folder / name / "state/ledger.json").write_text(json.dumps({"active": release}))
+        program = folder / name / "order-service"
+        program.write_text(f"#!/bin/sh\n{PROGRAMS['good']}\n")
+        program.chmod(0o755)
+        hosts[name] = {"ansible_connection": "local", "ansible_become": False}
+        hosts[name] |= {"order_service_root": str(folder / name)}
+        hosts[name] |= {"private_address": f"10.0.0.{number}"}
+    settings = {"trusted_proxies": [], "database_url": "mysql+pymysql://a:b@db.example.com/orders"}
+    inventory = {"children": {"web": {"hosts": hosts}}, "vars": settings}
+    monkeypatch.setattr(cases, "inventory", lambda _: {"order_service": inventory})
+    return folder
+
+
+@pytest.mark.extended
+def test_hosts_that_serve_different_releases_go_back_from_one_that_is_named(
+    cases: Cases, group: Path
+) -> None:
+    refused = cases.try_playbook("rollback.yml")
+    assert refused.returncode != 0
+    assert "web-1 serves older, web-2 serves newer" in " ".join(refused.output.split())
+    assert not [*group.glob("*/*.called")]
+
+    cases.try_playbook("rollback.yml", "-e", "leave=newer").succeeded()
+    called = [path.read_text().split()[2:] for path in group.glob("*/*.called")]
+    assert called == [["rollback", "--from", "newer"]] * 2
