@@ -79,6 +79,24 @@ def test_one_that_mysql_was_told_about_is_not_told_about_it_again(host: Credenti
     assert_changed(host, old)
 
 
+def test_other_hosts_log_in_with_either_password_until_the_change_is_finished(
+    host: CredentialsHost,
+) -> None:
+    database = host.database
+    old = database.passwords()
+    cut_off(host, "--commit-database", "after")
+    for last_line in ("CHANGED: what had been cut off", "UNCHANGED"):
+        assert host.must("rotate", "database", "--begin").splitlines()[-1] == last_line
+        new = database.passwords()
+        assert host.served_with == new["service"]
+        for account in ACCOUNTS:
+            assert old[account] != new[account]
+            assert database.may_log_in(account, old[account])
+            assert database.may_log_in(account, new[account])
+    host.must("rotate", "database", "--finish")
+    assert_changed(host, old)
+
+
 def test_all_are_changed_at_once(host: CredentialsHost) -> None:
     old, api = host.database.passwords(), host.database.read("service/auth_password")
     told = host.must("rotate", "all")

@@ -149,6 +149,8 @@ class FakeDocker:
         self.flask: Callable[[list[str]], str] = lambda _: ""
         # The client of an ACME authority, with what it is given.
         self.acme: Callable[[list[str]], str] = lambda _: ""
+        # The release's look at a database, with the options of its container.
+        self.check_database: Callable[[list[str]], str] = lambda _: ""
         # MySQL's client, in MySQL's container.
         self.mysql: Callable[[list[str]], str] = lambda _: ""
         # What nginx tells a balancer.
@@ -298,6 +300,8 @@ class FakeDocker:
                 return f"/usr/sbin/mysqld  Ver {version} for Linux on x86_64 (Source)\n"
             case ["--detach", *_]:
                 return ""
+            case [*_, "flask", "check-database"] | [*_, "flask", "check-database", "--migrator"]:
+                return self.check_database(given)
         raise AssertionError(f"nobody has said what comes of docker run {given}")
 
     def _start_colour(self, colour: str, options: list[str], release: str) -> None:

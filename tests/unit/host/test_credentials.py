@@ -133,6 +133,50 @@ def test_a_change_that_was_cut_off_before_the_switch_is_ended_by_the_next(
     )  # fmt: skip
 
 
+def test_other_hosts_can_take_the_new_password_before_the_change_ends(secrets: Secrets) -> None:
+    old = secrets.read("auth_password")
+    assert secrets.run("rotate", "api", "--finish") == "UNCHANGED\n"
+    told = secrets.run("rotate", "api", "--begin")
+    assert told.endswith("CHANGED: auth_password, auth_password_previous\n")
+    new = secrets.read("auth_password")
+    # As after a cut: nothing is made twice, and what is under way is not mixed with another change.
+    assert secrets.run("rotate", "api", "--begin").endswith("UNCHANGED\n")
+    assert "end it first: -e rotate=api" in secrets.refused("rotate", "all", "--begin")
+    assert "end it first" in secrets.refused("retire")
+    assert secrets.run("rotate", "api", "--finish").splitlines()[-1].startswith("CHANGED")
+    assert secrets.run("rotate", "api", "--finish") == "UNCHANGED\n"
+    assert (secrets.read("auth_password"), secrets.read("auth_password_previous")) == (new, old)
+    assert secrets.switches == 1
+    assert secrets.run("retire").endswith("CHANGED: auth_password_previous\n")
+
+
+def test_what_was_cut_off_before_its_end_is_not_finished(secrets: Secrets) -> None:
+    secrets.switching_fails = True
+    secrets.refused("rotate", "api", "--begin")
+    assert "run it again with --begin first" in secrets.refused("rotate", "api", "--finish")
+
+
+def test_accounts_that_other_hosts_use_are_not_changed_without_them(
+    secrets: Secrets, root: Path
+) -> None:
+    with (root / "stack" / ".env").open("a") as settings:
+        settings.write("PARTS=database,web\nDATABASE_SERVERS=10.0.1.1:3306\n")
+    for what in ("database", "all"):
+        told = secrets.refused("rotate", what)
+        assert f"run credentials.yml -e rotate={what}, which hands them on" in told
+
+
+def test_the_passwords_of_a_database_that_others_run_are_theirs(
+    secrets: Secrets, root: Path
+) -> None:
+    with (root / "stack" / ".env").open("a") as settings:
+        settings.write("PARTS=web\nDATABASE_SERVERS=db.example:3306\n")
+    assert "then database_url in your Vault file" in secrets.refused("rotate", "database")
+    shown = secrets.run("show")
+    assert "Database       sudo cat " in shown
+    assert "MySQL" not in shown
+
+
 def test_the_vaults_password_wins_and_the_former_one_overlaps(
     secrets: Secrets, docker: FakeDocker, root: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -26,9 +27,9 @@ class Volumes:
         for name in ("mysql", "migrate", "service", "monitoring", "grafana", "own"):
             (folder / name).mkdir()
 
-    def make(self, *arguments: str, address: str = "0.0.0.0") -> set[str]:  # noqa: S104
+    def make(self, *arguments: str, address: str = "0.0.0.0", **settings: str) -> set[str]:  # noqa: S104
         """Run the program; return the names of what it made or changed."""
-        given = {
+        given = settings | {
             "VOLUMES": str(self.folder),
             "OWN_SECRETS": str(self.own),
             "MYSQL_GROUP": str(os.getgid()),
@@ -254,3 +255,76 @@ def test_a_commit_that_was_cut_off_is_ended_by_the_next_one(volumes: Volumes) ->
     volumes.assert_consistent()
     volumes.make("--commit-database")
     assert volumes.passwords() == following
+
+
+SERVERS = "10.0.1.1:3306,10.0.1.2:3306"
+
+
+def test_hosts_that_share_a_database_verify_each_of_its_servers(volumes: Volumes) -> None:
+    (volumes.own / "database_ca").write_text("the authority\n")
+    made = volumes.make("--overlap", DATABASE_SERVERS=SERVERS)
+    assert {"database_ca.pem", "database_url", "recovery.sql", "admin_password"} <= made
+    passwords = volumes.passwords()
+    for folder, account in (("service", "service"), ("migrate", "migrator")):
+        assert volumes.read(f"{folder}/database_url") == (
+            f"mysql+pymysql://{account}:{passwords[account]}@{SERVERS}/orders"
+            "?ssl_ca=/run/secrets/database_ca.pem"
+        )
+        assert volumes.read(f"{folder}/database_ca.pem") == "the authority\n"
+    # The authority is brought by deployments alone.
+    (volumes.own / "database_ca").unlink()
+    assert volumes.make(DATABASE_SERVERS=SERVERS) == set()
+    # The members of a group have the accounts from one another.
+    assert "sql_log_bin = 0" not in volumes.read("mysql/users.live.sql")
+    assert volumes.read("mysql/replication_password") in volumes.read("mysql/recovery.sql")
+    volumes.make(DATABASE_SERVERS="10.0.1.1:3306")
+    assert "sql_log_bin = 0" in volumes.read("mysql/users.live.sql")
+
+
+def test_a_database_that_somebody_else_runs_is_taken_as_it_is(tmp_path: Path) -> None:
+    volumes = Volumes(tmp_path)
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        volumes.make(PARTS="web")
+    assert "expected database_url in the inventory" in refused.value.stderr
+    (volumes.own / "database_url").write_text("mysql+pymysql://s:p@db/orders\n")
+    volumes.make(PARTS="web,worker")
+    assert volumes.read("service/database_url") == "mysql+pymysql://s:p@db/orders"
+    assert volumes.read("migrate/database_url") == "mysql+pymysql://s:p@db/orders"
+    (volumes.own / "database_migrator_url").write_text("mysql+pymysql://m:p@db/orders\n")
+    volumes.make(PARTS="web")
+    assert volumes.read("migrate/database_url") == "mysql+pymysql://m:p@db/orders"
+    assert list((tmp_path / "mysql").iterdir()) == []
+    # Whoever changes the API's password brings none.
+    for path in volumes.own.iterdir():
+        path.unlink()
+    assert volumes.make("--change-api", PARTS="web") == {"auth_password", "auth_password_previous"}
+
+
+def test_a_host_that_has_a_head_makes_nothing_that_it_was_not_handed(
+    volumes: Volumes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Volumes(tmp_path_factory.mktemp("other"))
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        other.make(HEAD="orders-1")
+    assert "this host makes none, and orders-1 has handed none on" in refused.value.stderr
+    handed = {"service": _texts(volumes.folder / "service", "*")}
+    (other.own / "handed").write_text(json.dumps(handed))
+    assert other.make(HEAD="orders-1") == set(handed["service"])
+    assert _texts(other.folder / "service", "*") == handed["service"]
+    for name in ("mysql", "migrate", "monitoring", "grafana"):
+        assert list((other.folder / name).iterdir()) == []
+    # It keeps what it has.
+    (other.own / "handed").write_text("{}")
+    assert other.make("--overlap", HEAD="orders-1") == set()
+
+    # A database host has all forms of the accounts' passwords.
+    handed["mysql"] = _texts(volumes.folder / "mysql", "*_password")
+    handed["migrate"] = _texts(volumes.folder / "migrate", "*")
+    (other.own / "handed").write_text(json.dumps(handed))
+    other.make(HEAD="orders-1")
+    assert other.passwords() == volumes.passwords()
+    other.assert_consistent()
+
+
+def _texts(folder: Path, pattern: str) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.glob(pattern)}
