@@ -3,7 +3,7 @@
 status               tell how each member is
 primary ADDRESS      have that member take the writes; `elsewhere`: any but this host's
 join                 have this host's member join those that are at work
-clone                replace its data by a copy of theirs, and have it join
+clone                the same; where it cannot follow, replace its data by a copy of theirs
 start                start the group after all of it was stopped or killed: on each database host,
                      and again on those that end with LATER
 """
@@ -83,7 +83,10 @@ def _join(_: argparse.Namespace) -> str:
 
 
 def _clone(_: argparse.Namespace) -> str:
-    return f"CHANGED: it is at work, with a copy of {group.clone()}"
+    donor = group.clone()
+    if donor is None:
+        return "UNCHANGED: it is at work already"
+    return f"CHANGED: it is at work, with {f'a copy of {donor}' if donor else 'its own data'}"
 
 
 def _start(given: argparse.Namespace) -> str:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from order_service.containers import health
+from order_service.database import bring as database
 from order_service.dotenv import DATABASE, WEB, has_part
 from order_service.host import (
     STATE,
@@ -107,6 +108,8 @@ def stop() -> bool:
     # Docker starts them with the host, then, although somebody has stopped them.
     run(["docker", "update", "--restart=always", *found])
     for group in filter(None, groups):
+        if MYSQL in group:
+            database.hand_over()
         run(["docker", "stop", *group], seconds=STOP_SECONDS)
     return True
 
