@@ -23,7 +23,7 @@ class DatabaseHosts:
 
     def run(self, member: Member, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `order-service database` on the member's host, whatever comes of it."""
-        return self._python(member, str(REPOSITORY / "deploy" / "host"), "database", *arguments)
+        return self.python(member, str(REPOSITORY / "deploy" / "host"), "database", *arguments)
 
     def must(self, member: Member, *arguments: str) -> str:
         """Run it; it must succeed. Returns its last line."""
@@ -34,7 +34,7 @@ class DatabaseHosts:
     def deploy(self, member: Member) -> subprocess.CompletedProcess[str]:
         """Take a deployment's step for MySQL, once its container runs; prints what was changed."""
         code = "from order_service.database import bring; print(sorted(bring.bring()))"
-        return self._python(member, "-c", code)
+        return self.python(member, "-c", code)
 
     def must_deploy(self, member: Member) -> str:
         """Take it; it must succeed. Returns the last line."""
@@ -49,7 +49,8 @@ class DatabaseHosts:
     def _folder(self, member: Member) -> Path:
         return self._folders[self.group.members.index(member)]
 
-    def _python(self, member: Member, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def python(self, member: Member, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with the program's modules, as on the member's host."""
         folder = self._folder(member)
         environment = {
             "DOCKER": shutil.which("docker") or "docker",
