@@ -22,6 +22,15 @@ case "$2" in
   *) echo "CHANGED: done" ;;
 esac
 """
+# What the role of a host's system makes of it.
+REBOOTS = """
+- hosts: database
+  gather_facts: false
+  vars_files: ["{{ playbook_dir }}/roles/base/defaults/main.yml"]
+  tasks:
+    - ansible.builtin.debug:
+        msg: "{{ inventory_hostname }} restarts at {{ base_reboot_time }}"
+"""
 ADDRESSES = {"db-1": "10.0.0.1", "db-2": "10.0.0.2", "db-3": "10.0.0.3"}
 
 
@@ -86,3 +95,10 @@ def test_only_database_hosts_are_members(hosts: Hosts) -> None:
     assert run.returncode != 0
     assert "web-1 is no host of the group" in run.output
     assert hosts.called() == {}
+
+
+def test_members_do_not_restart_together(hosts: Hosts) -> None:
+    (hosts.ansible_folder / "reboots.yml").write_text(REBOOTS)
+    run = hosts.playbook("reboots.yml", automatic_reboot_time="23:50")
+    for name, time in zip(ADDRESSES, ("23:50", "00:10", "00:30"), strict=True):
+        assert f"{name} restarts at {time}" in run.output
