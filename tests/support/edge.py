@@ -25,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.rfile.read(int(self.headers["Content-Length"] or 0))
-        body = self.headers["X-Forwarded-For"].encode()
+        body = self.headers.get("X-Forwarded-For", "").encode()
         self.send_response(401 if self.headers["Authorization"] == "wrong" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Server", socket.gethostname())
