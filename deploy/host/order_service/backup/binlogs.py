@@ -66,13 +66,19 @@ def copy_closed(settings: Settings, store: Store) -> State:
         logs = session.query("SHOW BINARY LOGS")
         needed_from = _oldest_needed(store, uuid, of_others=in_group)
         present = {copy.log for copy in store.copies(uuid)}
-        copied = 0
-        for (log, size, *_), (following, *_) in pairwise(logs):
-            if needed_from is None or binlog_number(log) < needed_from or log in present:
-                continue
-            path = PurePosixPath(base).with_name(log)
-            gtids = (_gtids_before(session, one) for one in (log, following))
-            copied += _copy(settings, store, _Log(uuid, path, int(size), moment, *gtids))
+        found = [
+            _Log(
+                server_uuid=uuid,
+                path=PurePosixPath(base).with_name(log),
+                bytes=int(size),
+                moment=moment,
+                gtids_before=_gtids_before(session, log),
+                gtids_after=_gtids_before(session, following),
+            )
+            for (log, size, *_), (following, *_) in pairwise(logs)
+            if needed_from is not None and binlog_number(log) >= needed_from and log not in present
+        ]
+    copied = sum(_copy(settings, store, log) for log in found)
     return State(
         server_uuid=uuid,
         gtid_executed=executed,

@@ -64,17 +64,17 @@ class Writers:
         Raises:
             BackupError: one of their sessions does not end.
         """
-        # Before the account is locked, which this may be a session of.
         with self.itself.session("--force") as session:
+            # Before the account is locked, which this may be a session of.
+            ((own,),) = session.query("SELECT CONNECTION_ID()")
             try:
                 self.admin.query(_ALTER.format(self.name, "LOCK"))
-                self._end_sessions(session)
+                self._end_sessions(session, own)
                 yield
             finally:
                 self.let_in()
 
-    def _end_sessions(self, session: Session) -> None:
-        ((own,),) = session.query("SELECT CONNECTION_ID()")
+    def _end_sessions(self, session: Session, own: str) -> None:
         deadline = time.monotonic() + END_SECONDS
         # One that was ended is listed until what it did is undone.
         while others := [
