@@ -18,7 +18,7 @@ from bench.machine import describe_machine, describe_versions
 from bench.nginx import IMAGE as NGINX_IMAGE
 from bench.nginx import NginxError
 from bench.report import Circumstances, write_report
-from bench.scenarios import growth, memory, processing, serving
+from bench.scenarios import growth, hosts, memory, processing, serving
 from tests.support.docker import DockerError
 from tests.support.mysql_server import docker_available, image_missing
 
@@ -26,6 +26,7 @@ RUNS: dict[str, Callable[[Bench], None]] = {
     "requests": serving.run,
     "growth": growth.run,
     "processing": processing.run,
+    "hosts": hosts.run,
     "memory": memory.run,
 }
 # What a run may end with, in one message; anything else is a mistake in the bench.

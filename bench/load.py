@@ -41,9 +41,9 @@ class Sample:
 class Generator:
     """Sends load with these credentials; no id is posted twice in its life."""
 
-    def __init__(self, authorization: str) -> None:
+    def __init__(self, authorization: str, first_id: int = FIRST_POSTED) -> None:
         self._authorization = authorization
-        self._next_id = FIRST_POSTED
+        self._next_id = first_id
 
     def run(self, url: str, kind: str, *, connections: int, seconds: int, stored: int) -> Sample:
         """Send one kind of request from that many connections for that long.

@@ -15,6 +15,9 @@ LOG_BYTES = "bytes a processed order takes in the binary log"
 DEADLOCKS = "deadlocks in MySQL while processing"
 DEADLOCK_ERRORS = "deadlock errors in the processors' logs"
 TASKS = "orders or tasks queued for each measurement of processing"
+# What is measured of several hosts.
+ONE_HOST, GROWN = "one host", "two web hosts and a worker"
+COST = "microseconds of processor time that an order takes in {}"
 POSTED = "orders posted until memory was looked at last; the others were found queued"
 
 

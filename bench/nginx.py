@@ -30,7 +30,7 @@ class Nginx:
     """A container on the host's own loopback: HTTPS to the service, and a constant answer."""
 
     def __init__(self, directory: Path, service_port: int) -> None:
-        self._name = f"orders-bench-nginx-{secrets.token_hex(4)}"
+        self.name = f"orders-bench-nginx-{secrets.token_hex(4)}"
         self._directory = directory / "nginx"
         self._https, self._http, self._constant = free_port(), free_port(), free_port()
         self._service_port = service_port
@@ -64,9 +64,9 @@ class Nginx:
         self._remove()
 
     def _serves(self) -> bool:
-        state = _docker("inspect", "--format={{.State.Running}}", self._name).stdout.strip()
+        state = _docker("inspect", "--format={{.State.Running}}", self.name).stdout.strip()
         if state != "true":
-            raise NginxError(f"nginx ended:\n{_docker('logs', self._name).stderr[-3000:]}")
+            raise NginxError(f"nginx ended:\n{_docker('logs', self.name).stderr[-3000:]}")
         return answers(f"{self.url}/ping", self.ca)
 
     def _prepare(self) -> None:
@@ -116,7 +116,7 @@ class Nginx:
         }
         subprocess.run(
             [
-                *("docker", "run", "--detach", f"--name={self._name}", "--network=host", "--init"),
+                *("docker", "run", "--detach", f"--name={self.name}", "--network=host", "--init"),
                 # The group that may read the key is this process's own.
                 *(f"--user={NGINX_USER}:{os.getgid()}", "--tmpfs=/tmp:mode=1777"),
                 f"--tmpfs=/etc/nginx/conf.d:mode=755,uid={NGINX_USER},size=1m",
@@ -130,7 +130,7 @@ class Nginx:
         )
 
     def _remove(self) -> None:
-        _docker("rm", "--force", "--volumes", self._name)
+        _docker("rm", "--force", "--volumes", self.name)
 
 
 def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.service_process import REPOSITORY
 
 REQUEST_NAMES = {"post": "POST", "get": "GET one", "list": "list", "metrics": "metrics"}
-SCENARIOS = (*REQUEST_NAMES, "growth", "processing", "memory")
+SCENARIOS = (*REQUEST_NAMES, "growth", "processing", "hosts", "memory")
 # What the targets are about, whatever else is measured.
 TARGET_CONNECTIONS = 32
 # How many orders there are to be read, where growth is not the question.
@@ -48,7 +48,7 @@ class Options:
 
 
 QUICK = Options(
-    only=frozenset({"post", "get", "growth", "processing", "memory"}),
+    only=frozenset(SCENARIOS) - {"list", "metrics", "hosts"},
     connections=(32,),
     rounds=3,
     seconds=1,

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.measurements import DEADLOCK_ERRORS, Case, Figure, Results, divide
+from bench.measurements import (
+    DEADLOCK_ERRORS,
+    GROWN,
+    ONE_HOST,
+    Case,
+    Figure,
+    Results,
+    divide,
+)
 from bench.options import REQUEST_NAMES, STORED, TARGET_CONNECTIONS
 
 OTHER_CONNECTIONS = (8, 128)
@@ -95,6 +103,13 @@ TARGETS = (
         _processing("service", 1),
         "rate",
         1.0,
+    ),
+    Target(
+        "from end to end by two web hosts and a worker to by one host",
+        Case(GROWN, "service"),
+        Case(ONE_HOST, "service"),
+        "rate",
+        2.0,
     ),
 )
 
