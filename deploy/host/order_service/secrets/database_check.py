@@ -60,6 +60,8 @@ def _check(release: str, what: str, url: str, authority: str, *options: str) -> 
             seconds=SECONDS,
         )
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or ["it was not looked at"]
-        raise CommandError(f"{what}: {said[-1].removeprefix('Error: ')}")
+        said = (done.stderr.strip().splitlines() or ["it was not looked at"])[-1]
+        for prefix in ("Error: ", "order-service: DATABASE_URL: "):
+            said = said.removeprefix(prefix)
+        raise CommandError(f"{what}: {said}")
     say(f"{what}: {done.stdout.strip()}")
