@@ -43,15 +43,14 @@ class Chain:
     copies: list[Copy] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        own, log = self.manifest["server_uuid"], self.manifest["binlog"]["file"]
+        log = self.manifest["binlog"]["file"]
         first = binlog_number(log) if log else 0  # somebody else's binary logs are not here
         # The next log of the server whose logs are followed.
-        self._next = (own, first)
+        self._next = (self.manifest["server_uuid"], first)
         self._links = {
             (copy.server_uuid, copy.number): Link.of(self.store, copy)
             for copy in self.store.copies()
             if copy.copied_at >= since(self.manifest)
-            and (copy.server_uuid != own or copy.number >= first)
         }
         self._has = Gtids.parse(self.manifest["gtid_executed"])
         # Not after a copy of which that was not noted.
