@@ -193,7 +193,8 @@ def test_the_inventory_has_the_database_and_who_calls(
     operator: Operator, account: AwsAccount
 ) -> None:
     """Passwords come from AWS, each time: no file has them."""
-    found = operator.settings("orders-web-1")
+    names = ("database_url", "database_migrator_url", "database_ca", "public_names")
+    found = operator.settings("orders-web-1", *names, "proxy_protocol", "trusted_proxies")
     (database,) = account.client("rds").describe_db_instances()["DBInstances"]
     passwords = account.passwords(f"{NAME}-database")
     place = f"{database['Endpoint']['Address']}:{database['Endpoint']['Port']}/orders"

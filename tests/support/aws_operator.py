@@ -67,9 +67,10 @@ class Operator(ControlNode):
         )
         return plain
 
-    def settings(self, host: str) -> dict[str, Any]:
+    def settings(self, host: str, *names: str) -> dict[str, Any]:
         """Return what deploy.yml is told of a host, with nothing left to look up."""
-        arguments = ["-m", "ansible.builtin.debug", "-a", "msg={{ hostvars[inventory_hostname] }}"]
+        values = ", ".join(f"'{name}': {name}" for name in names)
+        arguments = ["-m", "ansible.builtin.debug", "-a", f"msg={{{{ {{{values}}} }}}}"]
         program = [str(BIN / "ansible"), f"--inventory={self.stage}", host, *arguments]
         answer = subprocess.run(
             program, capture_output=True, check=True, cwd=self.ansible_folder,
