@@ -53,8 +53,8 @@ class Shop:
 
     @property
     def ca(self) -> Path:
-        """The authority's certificate, which the playbook has fetched from the head."""
-        return self.node.ansible_folder / "fetched" / self.databases[0].name / "ca.crt"
+        """The authority's certificate, which the playbook has fetched."""
+        return self.node.ansible_folder / "fetched" / self.webs[0].remote.name / "ca.crt"
 
     def client(self, password: str = "") -> StackClient:
         """Return a client that calls the balancer, and verifies."""
