@@ -85,7 +85,7 @@ def node(
     ) as made:
         made.web = {"web-1": web}
         (made.ansible_folder / PLAYBOOK).write_text(ALONE)
-        made.playbook(PLAYBOOK)
+        made.start_playbook(PLAYBOOK).wait(900).succeeded()
         yield made
 
 
