@@ -133,6 +133,17 @@ def change(host: Host, what: str) -> None:
         host.write(COMPOSE, f"{what}: another")
 
 
+def test_a_member_hands_the_writes_over_before_it_is_restarted(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_over = "order_service.database.bring.hand_over"
+    monkeypatch.setattr(hand_over, lambda: host.docker.do("hand over"))
+    change(host, "mysql")
+    stack.place("new")
+    stack.up("new")
+    assert host.docker.did == ["hand over", "up --force-recreate mysql"]
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_clients_are_told_to_come_again_during_a_restart(host: Host, fails: bool) -> None:
     change(host, "mysql")
