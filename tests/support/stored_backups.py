@@ -47,7 +47,8 @@ def add_copy(
     assert parse_copy(server, path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    facts = dict(zip(("gtids_before", "gtids_after"), gtids or (), strict=False))
+    facts: dict[str, object] = {"log_bytes": 4}
+    facts |= zip(("gtids_before", "gtids_after"), gtids or (), strict=False)
     path.with_suffix(".json").write_text(json.dumps(facts))
 
 

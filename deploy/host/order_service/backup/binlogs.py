@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -10,12 +11,14 @@ from pathlib import Path, PurePosixPath
 from order_service.backup import group
 from order_service.backup.binlog_events import transactions
 from order_service.backup.files import pack, suffix
+from order_service.backup.gtids import Gtids
 from order_service.backup.mysql_session import Server, Session
 from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import (
     PARTIAL,
     TIME_FORMAT,
     BinlogCopy,
+    Copy,
     State,
     Store,
     binlog_number,
@@ -58,25 +61,29 @@ def copy_closed(settings: Settings, store: Store) -> State:
     with Server(settings.container, "backup").session() as session:
         if in_group:
             session.query(_CATCH_UP)
-        ((uuid, base, executed),) = session.query(
-            "SELECT @@server_uuid, @@log_bin_basename, REPLACE(@@gtid_executed, '\\n', '')"
+        ((uuid, base, executed, purged),) = session.query(
+            "SELECT @@server_uuid, @@log_bin_basename, REPLACE(@@gtid_executed, '\\n', ''),"
+            " @@gtid_purged"
         )
         if executed != store.last("binlog").get("gtid_executed"):
             session.query("FLUSH LOCAL BINARY LOGS")
         logs = session.query("SHOW BINARY LOGS")
-        needed_from = _oldest_needed(store, uuid, of_others=in_group)
-        present = {copy.log for copy in store.copies(uuid)}
+        # A member of a group has logs that lead on from the others' backups.
+        needed_from = 1 if in_group else _oldest_needed(store, uuid)
+        present = copied_already(store, uuid, binlog_number(logs[-1][0]))
         found = [
             _Log(
                 server_uuid=uuid,
                 path=PurePosixPath(base).with_name(log),
                 bytes=int(size),
                 moment=moment,
-                gtids_before=_gtids_before(session, log),
-                gtids_after=_gtids_before(session, following),
+                gtids_before=_gtids_before(session, log, purged),
+                gtids_after=_gtids_before(session, following, purged),
             )
             for (log, size, *_), (following, *_) in pairwise(logs)
-            if needed_from is not None and binlog_number(log) >= needed_from and log not in present
+            if needed_from is not None
+            and binlog_number(log) >= needed_from
+            and (log, int(size)) not in present
         ]
     copied = sum(_copy(settings, store, log) for log in found)
     return State(
@@ -87,22 +94,40 @@ def copy_closed(settings: Settings, store: Store) -> State:
     )
 
 
-def _gtids_before(session: Session, log: str) -> str:
-    ((*_, gtids),) = session.query(_PREVIOUS.format(log))
-    return gtids.replace("\\n", "")
+def _gtids_before(session: Session, log: str, purged: str) -> str:
+    """Return what the server had before the log; a cloned one has never logged some of it."""
+    ((*_, logged),) = session.query(_PREVIOUS.format(log))
+    return str(Gtids.parse(logged) | Gtids.parse(purged))
 
 
-def _oldest_needed(store: Store, uuid: str, *, of_others: bool) -> int | None:
-    """Return the number of the log at which the server's oldest full backup begins.
+def copied_already(store: Store, uuid: str, open_log: int) -> set[tuple[str, int]]:
+    """Return the logs that are copied, with their sizes.
 
-    It is the first one where the backups are those `of_others`.
+    A server that is cloned keeps its UUID, and begins to number its logs anew: those of before are
+    others than those that it has now.
     """
+    run: list[Copy] = []
+    for copy in sorted(store.copies(uuid), key=lambda copy: (copy.copied_at, copy.number)):
+        if run and copy.number <= run[-1].number:
+            run = []
+        run.append(copy)
+    if run and run[-1].number >= open_log:
+        return set()
+    found = set()
+    for copy in run:
+        with suppress(BackupError):  # nothing is noted about it: it is copied again
+            found.add((copy.log, store.copy_facts(copy)["log_bytes"]))
+    return found
+
+
+def _oldest_needed(store: Store, uuid: str) -> int | None:
+    """Return the number of the log at which the server's oldest full backup begins."""
     numbers = [
         binlog_number(one["binlog"]["file"])
         for one in store.manifests().values()
         if one["server_uuid"] == uuid
     ]
-    return min(numbers, default=1 if of_others else None)
+    return min(numbers, default=None)
 
 
 def _copy(settings: Settings, store: Store, log: _Log) -> int:
