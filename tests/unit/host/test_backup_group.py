@@ -47,10 +47,8 @@ def tell(monkeypatch: pytest.MonkeyPatch, rows: Rows) -> None:
 def test_all_members_choose_the_same_secondary(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, states: str, chosen: str
 ) -> None:
-    rows = [
-        (host, *state.split())
-        for host, state in zip((DB1, DB2, DB3), states.split(","), strict=True)
-    ]
+    pairs = (state.split() for state in states.split(","))
+    rows = [(host, state, role) for host, (state, role) in zip((DB1, DB2, DB3), pairs, strict=True)]
     online = [host for host, state, _ in rows if state == "ONLINE"]
     for here in online:
         tell(monkeypatch, members(here, *rows))

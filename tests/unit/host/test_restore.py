@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from order_service import containers
-from order_service.backup import host_secrets
+from order_service.backup import external, host_secrets
 from order_service.backup.host_secrets import Packed
 from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import PackedFile, Store
@@ -175,7 +175,7 @@ class Empty:
 def test_a_mysql_that_takes_nothing_is_not_waited_for_without_end(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live.external, "server", lambda *_: Empty(["sleep", "60"]))
+    monkeypatch.setattr(external, "server", lambda *_: Empty(["sleep", "60"]))
     monkeypatch.setattr(live, "SECONDS", 0.1)
     scratch: Any = SimpleNamespace(server=Empty(["true"]))
     settings = Settings(directory=root / "backups")
@@ -190,7 +190,7 @@ def test_that_the_data_are_live_is_told_where_the_backup_of_them_fails(
         raise BackupError("the disk is full")
 
     empty = Empty(["true"])
-    monkeypatch.setattr(live.external, "server", lambda *_: empty)
+    monkeypatch.setattr(external, "server", lambda *_: empty)
     monkeypatch.setattr(live, "digests", lambda *_: {})
     monkeypatch.setattr(live, "service_stopped", lambda: nullcontext({}))
     monkeypatch.setattr(live, "make_full", full)
