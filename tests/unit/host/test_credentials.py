@@ -11,12 +11,13 @@ import os
 import sys
 from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import make_secrets
 import pytest
 from order_service.release.rollout import Wanted
-from order_service.secrets import credentials, secret_files
+from order_service.secrets import credentials, database_accounts, secret_files
 from order_service.secrets.database_accounts import ACCOUNTS
 
 from tests.support.fake_docker import FakeDocker
@@ -164,6 +165,22 @@ def test_accounts_that_other_hosts_use_are_not_changed_without_them(
     for what in ("database", "all"):
         told = secrets.refused("rotate", what)
         assert f"run credentials.yml -e rotate={what}, which hands them on" in told
+
+
+def test_the_heads_own_member_of_a_group_recovers_with_the_new_password(
+    secrets: Secrets, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (root / "stack" / ".env").open("a") as settings:
+        settings.write(
+            "PARTS=database\nDATABASE_SERVERS=10.0.1.1:3306,10.0.1.2:3306,10.0.1.3:3306\n"
+        )
+    called: list[str] = []
+    for step in ("wait", "accept_next", "apply", "tell_member", "discard_former"):
+        monkeypatch.setattr(database_accounts, step, partial(called.append, step))
+    secrets.run("rotate", "database", "--begin")
+    assert called == ["wait", "accept_next", "apply", "tell_member"]
+    secrets.run("rotate", "database", "--finish")
+    assert called[4:] == ["wait", "discard_former"]
 
 
 def test_the_passwords_of_a_database_that_others_run_are_theirs(

@@ -111,6 +111,8 @@ class Rotation:
             self.changed |= secret_files.make(self.release, "--commit-database")
             # A restart of MySQL since the last step went back to the former passwords.
             database_accounts.apply()
+            # Else this host's member of a group could not get from others what it misses.
+            database_accounts.tell_member()
 
         def switch_if_behind() -> None:
             if is_behind():
