@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,14 +41,21 @@ def copy_name(number: int, stamp: str) -> str:
 
 
 def add_copy(
-    folder: Path, number: int, stamp: str, server: str = UUID, gtids: tuple[str, str] | None = None
+    folder: Path,
+    number: int,
+    stamp: str,
+    server: str = UUID,
+    gtids: tuple[str, str] | None = None,
+    *,
+    noted: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Have a binary log's copy, and what is written down about it: `gtids` before and after it."""
+    """Have a binary log's copy, and what is written down about it: `gtids` before and after it, and
+    what else is `noted`."""
     path = folder / "binlogs" / server / copy_name(number, stamp)
     assert parse_copy(server, path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    facts: dict[str, object] = {"log_bytes": 4}
+    facts: dict[str, object] = {"log_bytes": 4, **(noted or {})}
     facts |= zip(("gtids_before", "gtids_after"), gtids or (), strict=False)
     path.with_suffix(".json").write_text(json.dumps(facts))
 

@@ -92,6 +92,31 @@ def test_a_missing_log_is_refused_only_where_it_is_needed(tmp_path: Path) -> Non
             choose(store, None, until)
 
 
+@pytest.mark.parametrize("key", ["complete_until", "last_commit"])
+def test_of_logs_that_were_copied_at_once_those_before_the_moment_are_all_taken(
+    tmp_path: Path, key: str
+) -> None:
+    """As after a day on which nothing could be copied; older copies note the last commit alone."""
+    add_backup(tmp_path, "2026-11-20T000000Z")
+    for number, hour in enumerate(("08", "10", "12"), start=1):
+        noted = {key: f"2026-11-20T{hour}:00:00.000000+00:00"}
+        add_copy(tmp_path, number, "2026-11-20T130000Z", noted=noted)
+    store = Store(tmp_path)
+    assert logs(choose(store, None, "2026-11-20 07:00:00")) == [1]
+    assert logs(choose(store, None, "2026-11-20 09:00:00")) == [1, 2]
+    assert logs(choose(store, None, "2026-11-20 11:00:00")) == [1, 2, 3]
+    with pytest.raises(BackupError, match="end at 2026-11-20 12:00:00 UTC"):
+        choose(store, None, "2026-11-20 12:30:00")
+
+
+def test_a_log_without_a_commit_says_nothing_of_those_after_it(tmp_path: Path) -> None:
+    add_backup(tmp_path, "2026-11-20T000000Z")
+    add_copy(tmp_path, 1, "2026-11-20T130000Z", noted={"complete_until": None})
+    noted = {"complete_until": "2026-11-20T13:00:00+00:00"}
+    add_copy(tmp_path, 2, "2026-11-20T130000Z", noted=noted)
+    assert logs(choose(Store(tmp_path), None, "2026-11-20 11:00:00")) == [1, 2]
+
+
 @pytest.mark.parametrize("text", ["yesterday", "10:15", "2026-13-01"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(BackupError, match="expected latest, or a time in UTC"):

@@ -31,17 +31,23 @@ from order_service.host import run, write_json
 # The second of a log's events: what was committed before its first transaction.
 _PREVIOUS = "SHOW BINLOG EVENTS IN '{}' FROM 4 LIMIT 1, 1"
 # A member of a group answers when it has all that was committed in the group before.
-_CATCH_UP = "SET SESSION group_replication_consistency = 'BEFORE', SESSION wait_timeout = 60"
+_CATCH_UP = (
+    "SET SESSION group_replication_consistency = 'BEFORE', SESSION wait_timeout = 60",
+    # What reads no table waits for nothing.
+    "SELECT COUNT(*) FROM information_schema.SCHEMATA",
+)
 
 
 @dataclass(frozen=True)
 class _Log:
-    """A closed log, and the moment before which all that was committed is in it or its elders."""
+    """A closed log, and when it was found; what was committed before that is in it or its elders
+    if it is the last one."""
 
     server_uuid: str
     path: PurePosixPath
     bytes: int
     moment: datetime
+    is_last: bool
     gtids_before: str
     gtids_after: str
 
@@ -60,7 +66,8 @@ def copy_closed(settings: Settings, store: Store) -> State:
     in_group = group.is_one()
     with Server(settings.container, "backup").session() as session:
         if in_group:
-            session.query(_CATCH_UP)
+            for statement in _CATCH_UP:
+                session.query(statement)
         ((uuid, base, executed, purged),) = session.query(
             "SELECT @@server_uuid, @@log_bin_basename, REPLACE(@@gtid_executed, '\\n', ''),"
             " @@gtid_purged"
@@ -77,6 +84,7 @@ def copy_closed(settings: Settings, store: Store) -> State:
                 path=PurePosixPath(base).with_name(log),
                 bytes=int(size),
                 moment=moment,
+                is_last=following == logs[-1][0],
                 gtids_before=_gtids_before(session, log, purged),
                 gtids_after=_gtids_before(session, following, purged),
             )
@@ -143,11 +151,13 @@ def _copy(settings: Settings, store: Store, log: _Log) -> int:
         packed = pack(
             ["cat", str(plain)], partial, public_key=settings.public_key, reserve=settings.reserve
         )
+        last_commit = commits[-1].isoformat() if commits else None
         facts = BinlogCopy(
             log=log.path.name,
             server_uuid=log.server_uuid,
             copied_at=stamp,
-            last_commit=commits[-1].isoformat() if commits else None,
+            last_commit=last_commit,
+            complete_until=f"{log.moment:%Y-%m-%dT%H:%M:%S+00:00}" if log.is_last else last_commit,
             transactions=len(commits),
             log_bytes=log.bytes,
             gtids_before=log.gtids_before,

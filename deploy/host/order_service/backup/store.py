@@ -79,6 +79,8 @@ class _Numbered(TypedDict, total=False):
     # older copies lack it.
     gtids_before: str
     gtids_after: str
+    # RFC 3339: what the server committed before is in this copy or its elders; None: not known.
+    complete_until: str | None
 
 
 class BinlogCopy(PackedFile, _Numbered):

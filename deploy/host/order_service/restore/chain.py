@@ -17,11 +17,17 @@ from order_service.backup.store import Copy, Manifest, Store, binlog_number, par
 
 @dataclass(frozen=True)
 class Link:
-    """A copy, and what its server had before it and after it; None where that was not noted."""
+    """A copy, and what its server had before it and after it; None where that was not noted.
+
+    What was committed before `complete_until` is in it or its elders. Of several that were copied
+    at once only the last one comes as far as the moment of its copy. Older copies do not say which
+    that was, so there it is the last commit in it.
+    """
 
     copy: Copy
     before: Gtids | None
     after: Gtids | None
+    complete_until: datetime | None
 
     @classmethod
     def of(cls, store: Store, copy: Copy) -> Link:
@@ -29,9 +35,12 @@ class Link:
         try:
             facts = store.copy_facts(copy)
         except BackupError:  # it is told where the copy is needed
-            return cls(copy, None, None)
+            return cls(copy, None, None, copy.copied_at)
         texts = (facts.get("gtids_before"), facts.get("gtids_after"))
-        return cls(copy, *(None if text is None else Gtids.parse(text) for text in texts))
+        before, after = (None if text is None else Gtids.parse(text) for text in texts)
+        copied = copy.copied_at.isoformat()
+        until = facts.get("complete_until", facts.get("last_commit", copied))
+        return cls(copy, before, after, datetime.fromisoformat(until) if until else None)
 
 
 @dataclass
@@ -53,6 +62,7 @@ class Chain:
             if copy.copied_at >= since(self.manifest)
         }
         self._has = Gtids.parse(self.manifest["gtid_executed"])
+        self._reached = parse_time(self.manifest["id"])
         # Not after a copy of which that was not noted.
         self._knows_all_it_has = True
 
@@ -64,15 +74,14 @@ class Chain:
             self._next = (link.copy.server_uuid, link.copy.number + 1)
             self._has |= (link.before or Gtids()) | (link.after or Gtids())
             self._knows_all_it_has = link.after is not None
-            if moment and link.copy.copied_at >= moment:
+            self._reached = max(self._reached, link.complete_until or self._reached)
+            if moment and link.complete_until and link.complete_until >= moment:
                 return
 
     def reached(self) -> datetime:
         """Return the moment before which everything is in the backup and these copies."""
-        moments = [parse_time(self.manifest["id"])]
-        moments += [copy.copied_at for copy in self.copies[-1:]]
-        moments += [link.copy.copied_at for link in self._links.values() if self._has_all_of(link)]
-        return max(moments)
+        had = [link.complete_until for link in self._links.values() if self._has_all_of(link)]
+        return max([self._reached, *filter(None, had)])
 
     def has_all_that(self, server_uuid: str | None, executed: str | None) -> bool:
         """Return whether a server that has committed this has nothing besides."""
