@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.cases import Cases
+from tests.support.cases import NO_PORT, NOWHERE, Cases
 from tests.support.control_node import PlaybookRun
 
 # In the order of the inventory, which is not the one of a release.
@@ -188,6 +188,26 @@ def test_those_that_were_switched_go_back_the_last_one_first(
         *(f"{host}: {FORMER} serves" for host in ("head", "web-1", "web-2", "web-3")),
     ):
         assert expected in told_at_the_end
+
+
+@pytest.mark.extended
+def test_they_go_back_where_a_host_was_lost_on_the_way(
+    cases: Cases, folder: Path, hosts: dict[str, dict[str, Any]]
+) -> None:
+    lost = {
+        "ansible_connection": "ssh",
+        "ansible_host": NOWHERE,
+        "ansible_port": NO_PORT,
+        "ansible_ssh_extra_args": "-F /dev/null -o BatchMode=yes",
+        "ansible_ssh_retries": 0,
+    }
+    (folder / "calls").unlink(missing_ok=True)
+    run = run_play(cases, folder, hosts | {"web-2": hosts["web-2"] | lost}, "release")
+    assert run.returncode != 0
+    assert [host for host, _ in calls(folder, "deploy")] == ["head", "web-1"]
+    assert [host for host, _ in calls(folder, "rollback")] == ["web-1", "head"]
+    assert "web-2 cannot be reached any more" in run.output
+    assert "web-2: cannot be reached" in run.output.rpartition("TASK [")[2]
 
 
 @pytest.mark.extended
