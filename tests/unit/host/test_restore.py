@@ -198,3 +198,36 @@ def test_that_the_data_are_live_is_told_where_the_backup_of_them_fails(
     settings = Settings(directory=root / "backups")
     with pytest.raises(BackupError, match=r"restored is live; .* failed: the disk is full"):
         live.replace_live(settings, scratch, "orders", {}, secrets=None, with_backup=False)
+
+
+@pytest.mark.parametrize("rows", [3, 4])
+def test_what_was_written_after_the_backup_of_what_is_replaced_is_kept(
+    root: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """A deployment of another host lets the service's account in, and orders are accepted."""
+    asked: list[str] = []
+
+    class Live(Empty):
+        def query(self, sql: str) -> list[list[str]]:
+            asked.append(sql)
+            return []
+
+    backed_up, found = ({"orders": {"rows": n, "checksum": "1f"}} for n in (3, rows))
+    server = Live(["true"])
+    monkeypatch.setattr(external, "server", lambda *_: server)
+    monkeypatch.setattr(live, "_load_beside", lambda *_: None)
+    monkeypatch.setattr(live, "_back_up_replaced", lambda *_: {"replaced": backed_up})
+    monkeypatch.setattr(live, "digests", lambda *_: found)
+    monkeypatch.setattr(live, "service_stopped", lambda: nullcontext({}))
+    full: Any = lambda *args: args[-1].update(id="2026-11-22T101500Z")  # noqa: E731
+    monkeypatch.setattr(live, "make_full", full)
+    monkeypatch.setattr(live, "send_full", lambda *_: None)
+    said = r"is live; .* orders has 4 rows, expected 3.* in the schema orders_replaced"
+    expected = nullcontext() if rows == 3 else pytest.raises(BackupError, match=said)
+    scratch: Any = SimpleNamespace(server=server)
+    settings = Settings(directory=root / "backups")
+    with expected:
+        live.replace_live(settings, scratch, "orders", {}, secrets=None, with_backup=True)
+    dropped = "DROP DATABASE IF EXISTS `orders_replaced`" in asked
+    assert dropped == (rows == 3)
+    assert json.loads((root / "backups" / "last-backup.json").read_text())["id"]

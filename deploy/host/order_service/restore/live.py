@@ -103,7 +103,9 @@ def replace_live(
     finally:
         server.query(f"DROP DATABASE IF EXISTS `{beside}`")
     try:
-        server.query(f"DROP DATABASE IF EXISTS `{replaced}`")
+        late = _written_late(server, replaced, report["replaced"])
+        if not late:
+            server.query(f"DROP DATABASE IF EXISTS `{replaced}`")
         if secrets:
             _hand_on()
         with remembered(store, "backup") as state:
@@ -113,6 +115,8 @@ def replace_live(
         raise BackupError(
             f"what was restored is live; what came after it failed: {problem}"
         ) from None
+    if late:
+        raise BackupError(f"what was restored is live; {late}")
     return report | {"backup_after": state["id"]} | told
 
 
@@ -245,6 +249,17 @@ def _swap(server: Server, schema: str, beside: str, replaced: str) -> None:
     server.query(
         "RENAME TABLE " + ", ".join(f"`{a}`.`{name}` TO `{b}`.`{name}`" for a, name, b in moves)
     )
+
+
+def _written_late(server: Server, replaced: str, backed_up: dict[str, Digest]) -> str:
+    """Say what was written after the backup of what was replaced; empty if nothing was, or there is
+    no such backup. A deployment of another host lets the writers in whatever is done here."""
+    if not backed_up:
+        return ""
+    with server.session() as session:
+        problems = differences(backed_up, digests(session, replaced))
+    said = f"but after the backup of what was replaced something was written: {'; '.join(problems)}"
+    return f"{said}. It is in the schema {replaced}: look, then drop that" if problems else ""
 
 
 def _tables(server: Server, schema: str) -> list[str]:
