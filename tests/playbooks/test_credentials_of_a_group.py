@@ -120,3 +120,15 @@ def test_no_host_is_left_out(
 def test_a_clients_secret_is_the_heads_alone(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
     group.run(monkeypatch, rotate="client", client="shop").succeeded()
     assert group.calls() == ["head rotate client --client=shop"]
+
+
+def test_database_hosts_take_it_of_which_each_may_be_the_next_head(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PARTS, "database", ["head", "web-1", "web-2"])
+    group.run(monkeypatch, rotate="client", client="shop").succeeded()
+    assert group.calls() == [
+        "head rotate client --client=shop",
+        takes("web-1", "database,web"),
+        takes("web-2", "database,web"),
+    ]
