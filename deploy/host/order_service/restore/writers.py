@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from order_service.backup import external
 from order_service.backup.mysql_session import Server, Session
 from order_service.backup.settings import BackupError, Settings
+from order_service.database import members
+from order_service.host import CommandError
 
 # What a statement that is under way may take to end.
 END_SECONDS = 60
@@ -49,20 +51,26 @@ class Writers:
         return cls(itself.account, admin, itself)
 
     def let_in(self) -> None:
-        """Let them log in.
+        """Let them log in; of a group by whichever member takes the writes by now.
 
         Raises:
             BackupError: MySQL is not up, or does not allow that.
         """
         self.admin.wait_until_up(RESTART_SECONDS)
-        self.admin.query(_ALTER.format(self.name, "UNLOCK"))
+        statement = _ALTER.format(self.name, "UNLOCK")
+        try:
+            self.admin.query(statement)
+        except BackupError:
+            if not members.is_group():
+                raise
+            _have_writer_do(statement)
 
     @contextmanager
     def kept_out(self) -> Iterator[None]:
         """Have none of them meanwhile.
 
         Raises:
-            BackupError: one of their sessions does not end.
+            BackupError: one of their sessions does not end, or they cannot be let in again.
         """
         with self.itself.session("--force") as session:
             # Before the account is locked, which this may be a session of.
@@ -72,7 +80,17 @@ class Writers:
                 self._end_sessions(session, own)
                 yield
             finally:
-                self.let_in()
+                self._let_in_again()
+
+    def _let_in_again(self) -> None:
+        try:
+            self.let_in()
+        except (BackupError, CommandError) as problem:
+            raise BackupError(
+                f"MySQL's account {self.name} is still locked, so no host's service works:"
+                f" {problem}. Have MySQL at work, then restore again, or run deploy.yml if the"
+                " database is yours"
+            ) from None
 
     def _end_sessions(self, session: Session, own: str) -> None:
         deadline = time.monotonic() + END_SECONDS
@@ -87,3 +105,19 @@ class Writers:
             for one in others:
                 session.query(f"KILL {one}")
             time.sleep(0.2)
+
+
+def _have_writer_do(statement: str) -> None:
+    """Have the member do it that takes the writes, which the group may have to elect.
+
+    Raises:
+        CommandError: there is none in time, or it refuses.
+    """
+    found: list[members.Member] = []
+
+    def is_there() -> bool:
+        found[:] = [one for one in members.survey() if one.is_primary]
+        return bool(found)
+
+    members.wait(is_there, RESTART_SECONDS, "a member of the group takes writes")
+    members.ask(statement, found[0].address)
