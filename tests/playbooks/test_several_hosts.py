@@ -33,6 +33,14 @@ ADDRESSES = {
 RELEASE, FORMER = "0123456789ab", "ba9876543210"
 BROKEN = "web-2"
 ALL = "order_service"
+# Instead of what the host has: nobody answers.
+LOST = {
+    "ansible_connection": "ssh",
+    "ansible_host": NOWHERE,
+    "ansible_port": NO_PORT,
+    "ansible_ssh_extra_args": "-F /dev/null -o BatchMode=yes",
+    "ansible_ssh_retries": 0,
+}
 PROGRAM = """#!/usr/bin/python3
 import json, os, sys
 from pathlib import Path
@@ -136,7 +144,9 @@ def hosts(folder: Path) -> dict[str, dict[str, Any]]:
     return made
 
 
-def run_play(cases: Cases, folder: Path, hosts: dict[str, Any], role: str) -> PlaybookRun:
+def run_play(
+    cases: Cases, folder: Path, hosts: dict[str, Any], role: str, *arguments: str
+) -> PlaybookRun:
     """Run the play of deploy.yml whose first role is that."""
     plays = yaml.safe_load((cases.ansible_folder / "deploy.yml").read_text())
     (play,) = (one for one in plays if f"'name': '{role}'" in str(one) and one["hosts"] != ALL)
@@ -146,7 +156,7 @@ def run_play(cases: Cases, folder: Path, hosts: dict[str, Any], role: str) -> Pl
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(folder), prepend=os.pathsep)
         patch.setattr(cases, "inventory", lambda _: inventory(hosts))
-        return cases.try_playbook("one.yml", "--tags=release")
+        return cases.try_playbook("one.yml", "--tags=release", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -194,20 +204,25 @@ def test_those_that_were_switched_go_back_the_last_one_first(
 def test_they_go_back_where_a_host_was_lost_on_the_way(
     cases: Cases, folder: Path, hosts: dict[str, dict[str, Any]]
 ) -> None:
-    lost = {
-        "ansible_connection": "ssh",
-        "ansible_host": NOWHERE,
-        "ansible_port": NO_PORT,
-        "ansible_ssh_extra_args": "-F /dev/null -o BatchMode=yes",
-        "ansible_ssh_retries": 0,
-    }
     (folder / "calls").unlink(missing_ok=True)
-    run = run_play(cases, folder, hosts | {"web-2": hosts["web-2"] | lost}, "release")
+    run = run_play(cases, folder, hosts | {"web-2": hosts["web-2"] | LOST}, "release")
     assert run.returncode != 0
     assert [host for host, _ in calls(folder, "deploy")] == ["head", "web-1"]
     assert [host for host, _ in calls(folder, "rollback")] == ["web-1", "head"]
     assert "web-2 cannot be reached any more" in run.output
     assert "web-2: cannot be reached" in run.output.rpartition("TASK [")[2]
+
+
+@pytest.mark.extended
+def test_a_host_without_its_head_has_failed(
+    cases: Cases, folder: Path, hosts: dict[str, dict[str, Any]]
+) -> None:
+    """It is not taken for one that cannot be reached itself, for which nobody would go back."""
+    without = hosts | {"head": hosts["head"] | LOST}
+    run = run_play(cases, folder, without, "release", "--limit=web-1,web-3")
+    assert (run.recaps["web-1"].unreachable, run.recaps["web-1"].failed) == (0, 1)
+    assert "head hands no secrets on: " in run.output
+    assert f"web-1: {FORMER} serves" in run.output.rpartition("TASK [")[2]
 
 
 @pytest.mark.extended
