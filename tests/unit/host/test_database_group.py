@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 from order_service.backup.gtids import Gtids
-from order_service.database import group, members
+from order_service.database import engine, group, members
 from order_service.database.decisions import Step, at_deployment, at_start
 from order_service.database.members import Member, Seen
 from order_service.host import CommandError
+from order_service.secrets import database_accounts
 
 from tests.support.fake_docker import Complaint, FakeDocker
 from tests.support.fake_host import FakeHost
@@ -215,3 +216,13 @@ def test_a_secondary_hands_nothing_over(servers: Servers) -> None:
     servers.view = [_seen(A), _seen(B, role="PRIMARY"), _seen(C)]
     assert group.hand_over() == ""
     assert servers.told == []
+
+
+def test_an_empty_member_takes_no_writes_of_a_service_that_may_log_in(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_accounts, "apply", lambda: servers.told.append("accounts"))
+    engine.prepare()
+    [closed, *rest] = servers.told
+    assert closed.startswith("SET GLOBAL read_only = ON")
+    assert rest == ["accounts", "RESET BINARY LOGS AND GTIDS"]

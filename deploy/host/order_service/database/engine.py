@@ -89,7 +89,8 @@ def is_new(member: Member) -> bool:
 
 def prepare() -> None:
     """Have the accounts that members call one another with, and no transaction of its own."""
-    ask("SET GLOBAL super_read_only = OFF")
+    # With them the service may log in, and must not take this empty server for the database.
+    ask("SET GLOBAL read_only = ON; SET GLOBAL super_read_only = OFF")
     database_accounts.apply()
     ask("RESET BINARY LOGS AND GTIDS")
 
