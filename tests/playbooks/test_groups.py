@@ -94,6 +94,11 @@ def test_what_works_is_let_in(groups: Groups, settings: dict[str, Any]) -> None:
             {"order_service_addresses": ["10.0.0.1", "10.0.0.2", "::1", "10.0.0.2", "::2"]},
             "web-2 and database-1 have the same private_address, 10.0.0.2",
         ),
+        (
+            {"order_service": ALL},
+            {"order_service_addresses": ["fd00::1", "fd00::2", "fd00::3", "fd00::4", "fd00::5"]},
+            "the database of database-1 at fd00::4, expected an IPv4 address",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(

@@ -29,7 +29,7 @@ def wrong_groups(groups: Groups, settings: Settings, addresses: Sequence[str]) -
         return list(_wrong_without_groups(hosts, settings))
     checks = (_wrong_members, _wrong_databases, _wrong_parts, _wrong_settings)
     problems = [problem for find in checks for problem in find(hosts, parts, settings)]
-    return problems + list(_wrong_addresses(hosts, addresses))
+    return problems + list(_wrong_addresses(hosts, parts["database"], addresses))
 
 
 def _wrong_without_groups(hosts: Sequence[str], settings: Settings) -> Iterator[str]:
@@ -107,7 +107,9 @@ def _wrong_settings(_: Sequence[str], parts: Groups, settings: Settings) -> Iter
         )
 
 
-def _wrong_addresses(hosts: Sequence[str], all_addresses: Sequence[str]) -> Iterator[str]:
+def _wrong_addresses(
+    hosts: Sequence[str], databases: Sequence[str], all_addresses: Sequence[str]
+) -> Iterator[str]:
     """Find those by which the others cannot be told, in firewalls and certificates."""
     if len(hosts) == 1:
         return
@@ -117,6 +119,11 @@ def _wrong_addresses(hosts: Sequence[str], all_addresses: Sequence[str]) -> Iter
             yield (
                 f"the other hosts know {host} as {address}, expected private_address: the IP"
                 " address by which they reach it"
+            )
+        elif host in databases and ":" in address:
+            yield (
+                f"the other hosts would reach the database of {host} at {address}, expected an IPv4"
+                " address as its private_address"
             )
     for address, times in Counter(addresses.values()).items():
         if times > 1:
