@@ -41,6 +41,7 @@ WRONG: dict[str, Any] = {
     "acme_profile": "six days",
     "acme_server": "http://acme.example.com",
     "balancer_address": "orders.example.com",
+    "private_address": "fd00::2",
     "container_networks": "192.168.213.0/20",
     "stage": "Staging 1",
     "swap_megabytes": -1,

@@ -29,7 +29,7 @@ def wrong_groups(groups: Groups, settings: Settings, addresses: Sequence[str]) -
         return list(_wrong_without_groups(hosts, settings))
     checks = (_wrong_members, _wrong_databases, _wrong_parts, _wrong_settings)
     problems = [problem for find in checks for problem in find(hosts, parts, settings)]
-    return problems + list(_wrong_addresses(hosts, parts["database"], addresses))
+    return problems + list(_wrong_addresses(hosts, addresses))
 
 
 def _wrong_without_groups(hosts: Sequence[str], settings: Settings) -> Iterator[str]:
@@ -107,23 +107,16 @@ def _wrong_settings(_: Sequence[str], parts: Groups, settings: Settings) -> Iter
         )
 
 
-def _wrong_addresses(
-    hosts: Sequence[str], databases: Sequence[str], all_addresses: Sequence[str]
-) -> Iterator[str]:
-    """Find those by which the others cannot be told, in firewalls and certificates."""
+def _wrong_addresses(hosts: Sequence[str], all_addresses: Sequence[str]) -> Iterator[str]:
+    """Find those that firewalls, certificates and `address:port` cannot have."""
     if len(hosts) == 1:
         return
     addresses = dict(zip(hosts, all_addresses, strict=True))
     for host, address in addresses.items():
         if not _is_address(address):
             yield (
-                f"the other hosts know {host} as {address}, expected private_address: the IP"
+                f"the other hosts know {host} as {address}, expected private_address: the IPv4"
                 " address by which they reach it"
-            )
-        elif host in databases and ":" in address:
-            yield (
-                f"the other hosts would reach the database of {host} at {address}, expected an IPv4"
-                " address as its private_address"
             )
     for address, times in Counter(addresses.values()).items():
         if times > 1:
@@ -133,7 +126,7 @@ def _wrong_addresses(
 
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        ipaddress.IPv4Address(text)
     except ValueError:
         return False
     return True
