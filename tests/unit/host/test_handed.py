@@ -6,6 +6,7 @@ import io
 import json
 import stat
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ import pytest
 from order_service.certificates import authority
 from order_service.host import CommandError
 from order_service.release.rollout import Wanted
-from order_service.secrets import api_clients, credentials, database_check, handed, secret_files
+from order_service.secrets import (
+    api_clients,
+    credentials,
+    database_accounts,
+    database_check,
+    handed,
+    secret_files,
+)
 
 from tests.support.fake_docker import Complaint, FakeDocker
 from tests.support.fake_host import FakeHost, Program
@@ -129,6 +137,20 @@ def test_it_is_taken_through_memory_and_the_service_begins_anew(
     assert (key.read_text(), stat.S_IMODE(key.stat().st_mode)) == (issuer.key_pem.decode(), 0o600)
     assert not (other.root / "run" / "order-service-secrets").exists()
     assert not any("another one" in command for command in docker.ran)
+
+
+def test_a_member_hears_of_it_once_it_answers(
+    other: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (other.root / "stack" / ".env").open("a") as settings:
+        settings.write(
+            "PARTS=database\nDATABASE_SERVERS=10.0.1.1:3306,10.0.1.2:3306,10.0.1.3:3306\n"
+        )
+    called: list[str] = []
+    for step in ("wait", "tell_member"):
+        monkeypatch.setattr(database_accounts, step, partial(called.append, step))
+    credentials.make("old", {}, {"mysql": {"replication_password": "another one"}})
+    assert called == ["wait", "tell_member"]
 
 
 @pytest.mark.parametrize("arguments", [["rotate", "all"], ["retire"], ["export", "--for=web"]])

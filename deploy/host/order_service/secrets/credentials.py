@@ -94,6 +94,7 @@ def make(release: str, own: Mapping[str, str], from_head: Any = None) -> set[str
 def _take_over(release: str, from_head: Any) -> set[str]:
     changed = handed.take(release, from_head)
     if has_part(DATABASE) and database_accounts.is_running():
+        database_accounts.wait()
         database_accounts.tell_member()
     return changed
 
