@@ -12,7 +12,7 @@ from order_service import program as host_program
 from order_service.host import CommandError
 from order_service.release import deploy, migrations, stack
 from order_service.release import ledger as ledgers
-from order_service.secrets import credentials, database_accounts
+from order_service.secrets import credentials, database_accounts, secret_files
 
 from tests.support.fake_docker import FakeDocker
 from tests.support.fake_host import Clock, FakeHost, Program
@@ -224,6 +224,23 @@ def test_a_host_takes_the_steps_of_what_it_is_there_for(
     )
     known = ledgers.read()
     assert (known["active"], ledgers.previous(known)) == ("new", "old")
+
+
+def test_a_mysql_of_the_hosts_own_keeps_its_passwords(
+    deployer: Deployer, on: FakeHost, docker: FakeDocker
+) -> None:
+    on.become("database", HEAD="db1")
+    deployer.settings = (on.root / "stack/.env").read_text()
+    volume = docker.volumes / secret_files.MYSQL_VOLUME
+    volume.mkdir()
+    (volume / "root_password").write_text("of its own\n")
+    handed = {"mysql": {"root_password": "the head's"}}
+    assert "docker volume rm order-service_mysql-data" in deployer.refused(handed=handed)
+    assert deployer.handed is None
+    # A member has the others' data, and takes each new password.
+    (on.root / "state" / "group.json").write_text("{}")
+    deployer.run(handed=handed)
+    assert deployer.handed == handed
 
 
 @pytest.mark.parametrize("parts", ["worker", "database"])

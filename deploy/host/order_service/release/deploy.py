@@ -73,6 +73,7 @@ def deploy(given: argparse.Namespace, told: dict[str, Any]) -> str:
         if given.dry_run:
             return "UNCHANGED: this was a dry run"
         database_check.run(release, told.get("secrets", {}), told.get("handed"))
+        database.check(told.get("handed"))
         if stack.place(release):
             changed.add("files")
     if program.install(release):
