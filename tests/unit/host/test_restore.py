@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from order_service import containers
@@ -168,8 +168,8 @@ class Empty:
     def query(self, _: str) -> list[list[str]]:
         return []
 
-    def session(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    def session(self) -> AbstractContextManager[Self]:
+        return nullcontext(self)
 
 
 def test_a_mysql_that_takes_nothing_is_not_waited_for_without_end(
@@ -228,6 +228,9 @@ def test_what_was_written_after_the_backup_of_what_is_replaced_is_kept(
     settings = Settings(directory=root / "backups")
     with expected:
         live.replace_live(settings, scratch, "orders", {}, secrets=None, with_backup=True)
+    # It waits for nobody's open transaction without end.
+    renamed = next(i for i, sql in enumerate(asked) if sql.startswith("RENAME TABLE"))
+    assert asked[renamed - 1] == "SET SESSION lock_wait_timeout = 60"
     dropped = "DROP DATABASE IF EXISTS `orders_replaced`" in asked
     assert dropped == (rows == 3)
     assert json.loads((root / "backups" / "last-backup.json").read_text())["id"]

@@ -30,7 +30,7 @@ from order_service.program import PLACE
 from order_service.release import ledger, maintenance, project
 from order_service.release.colours import NAMES, serving
 from order_service.restore.scratch_mysql import Scratch
-from order_service.restore.writers import Writers
+from order_service.restore.writers import END_SECONDS, Writers
 from order_service.secrets import api_clients, secret_files
 
 SECONDS = 3600
@@ -246,9 +246,11 @@ def _swap(server: Server, schema: str, beside: str, replaced: str) -> None:
         server.query(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
     moves = [(schema, table, replaced) for table in _tables(server, schema)]
     moves += [(beside, table, schema) for table in _tables(server, beside)]
-    server.query(
-        "RENAME TABLE " + ", ".join(f"`{a}`.`{name}` TO `{b}`.`{name}`" for a, name, b in moves)
-    )
+    renames = ", ".join(f"`{a}`.`{name}` TO `{b}`.`{name}`" for a, name, b in moves)
+    with server.session() as session:
+        # For somebody's transaction that is open; MySQL itself waits for a year.
+        session.query(f"SET SESSION lock_wait_timeout = {END_SECONDS}")
+        session.query(f"RENAME TABLE {renames}")
 
 
 def _written_late(server: Server, replaced: str, backed_up: dict[str, Digest]) -> str:
