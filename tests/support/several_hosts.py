@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import secrets
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support.checkout import Checkout
 from tests.support.control_node import ControlNode
@@ -13,19 +16,58 @@ from tests.support.docker import docker
 from tests.support.remote_host import RemoteHost
 from tests.support.stack import StackClient
 
-BRIDGE = "--format={{.NetworkSettings.IPAddress}}"
+ATTEMPTS = 20
+
+
+class PrivateNetwork:
+    """How hosts reach each other: by addresses that they keep, unlike Docker's own."""
+
+    def __init__(self) -> None:
+        self._name = f"orders-private-{secrets.token_hex(4)}"
+        self._numbers = count(11)
+        self._addresses: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        for attempt in range(ATTEMPTS):
+            self._subnet = f"10.{random.randint(100, 199)}.{random.randint(0, 255)}"
+            subnet = f"--subnet={self._subnet}.0/24"
+            try:
+                docker("network", "create", "--internal", subnet, self._name)
+            except AssertionError as problem:
+                if "overlaps" not in str(problem) or attempt == ATTEMPTS - 1:
+                    raise
+            else:
+                return self
+        raise AssertionError("no network was free")
+
+    def __exit__(self, *_: object) -> None:
+        # Hosts may outlive it.
+        for name in self._addresses:
+            docker("network", "disconnect", "--force", self._name, name)
+        docker("network", "rm", self._name)
+
+    def join(self, host: RemoteHost) -> None:
+        """Give a host an address here."""
+        address = f"{self._subnet}.{next(self._numbers)}"
+        docker("network", "connect", f"--ip={address}", self._name, host.name)
+        self._addresses[host.name] = address
+
+    def address(self, host: RemoteHost) -> str:
+        """Return where the other hosts reach this one."""
+        return self._addresses[host.name]
 
 
 class GroupsNode(ControlNode):
     """A control node whose inventory has groups, by what hosts are there for."""
 
     groups: Mapping[str, list[RemoteHost]]
+    network: PrivateNetwork
 
     def inventory(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inventory that a user would have written for these hosts."""
         flat = super().inventory(variables)["order_service"]
         for host in self.hosts:
-            flat["hosts"][host.name]["private_address"] = private_address(host)
+            flat["hosts"][host.name]["private_address"] = self.network.address(host)
         children = {
             part: {"hosts": {host.name: flat["hosts"][host.name] for host in hosts}}
             for part, hosts in self.groups.items()
@@ -34,8 +76,8 @@ class GroupsNode(ControlNode):
 
 
 def private_address(host: RemoteHost) -> str:
-    """Return where the other hosts reach this one."""
-    return docker("inspect", BRIDGE, host.name).strip()
+    """Return where others reach a host until it starts anew: then Docker may give it another."""
+    return docker("inspect", "--format={{.NetworkSettings.IPAddress}}", host.name).strip()
 
 
 class Shop:
@@ -74,14 +116,20 @@ class Shop:
 
 
 def new_shop(
-    boot: Callable[[], RemoteHost], checkout: Checkout, folder: Path, **variables: Any
+    boot: Callable[[], RemoteHost],
+    network: PrivateNetwork,
+    checkout: Checkout,
+    folder: Path,
+    **variables: Any,
 ) -> Shop:
     """Boot the smallest shop that has each part, with two web hosts."""
     groups = {"web": 2, "worker": 1, "database": 1, "balancer": 1}
-    hosts = {part: [boot() for _ in range(count)] for part, count in groups.items()}
+    hosts = {part: [boot() for _ in range(number)] for part, number in groups.items()}
     every = [host for part in hosts.values() for host in part]
+    for host in every:
+        network.join(host)
     node = GroupsNode(
         folder, checkout, *every, public_names=[hosts["balancer"][0].address], **variables
     )
-    node.groups = hosts
+    node.groups, node.network = hosts, network
     return Shop(checkout, node)

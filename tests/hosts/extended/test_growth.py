@@ -18,7 +18,7 @@ from tests.support.passwords import status_of
 from tests.support.registry import Registry
 from tests.support.releases import assert_completed_once
 from tests.support.remote_host import RemoteHost
-from tests.support.several_hosts import GroupsNode
+from tests.support.several_hosts import GroupsNode, PrivateNetwork
 from tests.support.traffic import Traffic
 
 BEFORE = range(1, 21)
@@ -63,10 +63,13 @@ def grown(
     node.runs = alone.runs
     node.groups = {"web": [host], "database": [host], "worker": [known.worker]}
     first.node = node
-    try:
-        yield known
-    finally:
-        node.close()
+    with PrivateNetwork() as node.network:
+        node.network.join(host)
+        node.network.join(known.worker)
+        try:
+            yield known
+        finally:
+            node.close()
 
 
 def test_a_host_that_would_restart_its_database_is_asked_first(grown: Grown) -> None:

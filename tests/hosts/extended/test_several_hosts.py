@@ -20,7 +20,7 @@ from tests.support.polling import wait_until
 from tests.support.registry import Registry
 from tests.support.releases import BREAKS_BEHIND_NGINX, MIGRATION, NEXT, VERSIONS
 from tests.support.remote_host import CLOSED_PORTS, OPEN_PORTS, RemoteHost
-from tests.support.several_hosts import Shop, new_shop, private_address
+from tests.support.several_hosts import PrivateNetwork, Shop, new_shop
 from tests.support.traffic import Traffic
 
 # Each host answers a request within this time, or it is not asked any more.
@@ -44,12 +44,14 @@ def shop(
         return host
 
     mirrors = {"docker_registry_mirrors": [registry.url]}
-    made = new_shop(boot, new_checkout(), tmp_path_factory.mktemp("node"), **SETTINGS, **mirrors)
-    try:
-        made.node.start_playbook("deploy.yml").wait(1500).succeeded()
-        yield made
-    finally:
-        made.node.close()
+    with PrivateNetwork() as network:
+        folder = tmp_path_factory.mktemp("node")
+        made = new_shop(boot, network, new_checkout(), folder, **SETTINGS, **mirrors)
+        try:
+            made.node.start_playbook("deploy.yml").wait(1500).succeeded()
+            yield made
+        finally:
+            made.node.close()
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def test_bare_hosts_serve_after_one_command(shop: Shop) -> None:
 def test_clients_are_seen_through_the_balancer(shop: Shop) -> None:
     """Not the balancer's address: the limits are each client's own."""
     assert shop.client().get("/orders/1").status == 200
-    balancer = private_address(shop.balancer)
+    balancer = shop.node.network.address(shop.balancer)
     seen = [line["client"] for one in shop.webs for line in one.accesses("path", "/orders/1")]
     assert seen
     assert balancer not in seen
