@@ -29,6 +29,7 @@ ADDRESSES = {
     "web-3": "10.0.0.3",
     "head": "10.0.0.4",
     "balancer": "10.0.0.5",
+    "alone": "10.0.0.6",
 }
 RELEASE, FORMER = "0123456789ab", "ba9876543210"
 BROKEN = "web-2"
@@ -256,3 +257,26 @@ def test_each_host_is_told_what_it_is_there_for(deployed: PlaybookRun, folder: P
     }  # fmt: skip
     assert "COMPOSE_PROFILES=worker" not in web
     assert not [line for line in head if line.startswith(("HEAD=", "PROCESSOR_THREADS="))]
+
+
+def test_groups_of_the_same_names_may_be_somebody_elses(
+    cases: Cases, hosts: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that is alone is told the same beside them."""
+    alone = {"alone": hosts["alone"]}
+    others = {part: {"hosts": {f"their-{part}": {}}} for part in GROUPS}
+    monkeypatch.setattr(cases, "inventory", lambda _: {ALL: {"hosts": alone}} | others)
+    task = {
+        "ansible.builtin.debug": {"msg": "{{ lookup('template', 'dotenv.j2') }}"},
+        "vars": {"release_ipv6": False},
+    }
+    role = cases.ansible_folder / "roles/release/tasks/shown.yml"
+    role.write_text(yaml.safe_dump([task]))
+    play = {"hosts": ALL, "gather_facts": False, "tasks": [
+        {"ansible.builtin.include_role": {"name": "release", "tasks_from": "shown"}}
+    ]}  # fmt: skip
+    (cases.ansible_folder / "shown.yml").write_text(yaml.safe_dump([play]))
+    shown = cases.try_playbook("shown.yml").succeeded().output
+    assert "COMPOSE_PROJECT_NAME=order-service" in shown
+    for name in ("PARTS", "HEAD", "PROCESSOR_THREADS", "TRUSTED_PROXIES", "PROXY_PROTOCOL"):
+        assert f"{name}=" not in shown
