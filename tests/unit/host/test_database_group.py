@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from subprocess import CompletedProcess
 
 import pytest
 from order_service.backup.gtids import Gtids
@@ -226,3 +227,22 @@ def test_an_empty_member_takes_no_writes_of_a_service_that_may_log_in(
     [closed, *rest] = servers.told
     assert closed.startswith("SET GLOBAL read_only = ON")
     assert rest == ["accounts", "RESET BINARY LOGS AND GTIDS"]
+
+
+def test_a_server_that_is_copied_to_takes_no_writes_at_its_next_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may have been in no group before, and has all that the service looks for then."""
+    ran: list[str] = []
+
+    def run(command: list[str], **_: float) -> CompletedProcess[str]:
+        ran.append(command[-3])
+        return CompletedProcess(command, 1, "", "ERROR 3707: restart it")
+
+    monkeypatch.setattr(engine, "try_run", run)
+    monkeypatch.setattr(members, "wait", lambda *_: None)
+    monkeypatch.setattr(engine, "wait_for_itself", lambda: None)
+    engine.copy(B)
+    before, clone, _ = ran[-1].partition("CLONE INSTANCE FROM")
+    assert "SET PERSIST_ONLY super_read_only = ON; SET GLOBAL read_only = ON;" in before
+    assert clone

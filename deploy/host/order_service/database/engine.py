@@ -27,8 +27,9 @@ _REMEMBER = (
 )
 _STARTS = "SELECT @@group_replication_start_on_boot; SHOW GLOBAL STATUS LIKE 'Uptime'"
 # The donor's password is read where MySQL's client runs. The server ends itself when it has all,
-# and Docker starts it again.
+# and Docker starts it again: with everything that the service looks for, so it must take no writes.
 _CLONE = """cd /run/secrets && printf "%s\\n" \
+  "SET PERSIST_ONLY super_read_only = ON; SET GLOBAL read_only = ON;" \
   "SET GLOBAL super_read_only = OFF; SET GLOBAL offline_mode = OFF;" \
   "SET GLOBAL clone_valid_donor_list = '$1:3306';" \
   "CLONE INSTANCE FROM 'replication'@'$1':3306 IDENTIFIED BY '$(cat replication_password)'" \
