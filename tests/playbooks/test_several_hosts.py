@@ -264,7 +264,7 @@ def test_groups_of_the_same_names_may_be_somebody_elses(
 ) -> None:
     """A host that is alone is told the same beside them."""
     alone = {"alone": hosts["alone"]}
-    others = {part: {"hosts": {f"their-{part}": {}}} for part in GROUPS}
+    others: dict[str, Any] = {part: {"hosts": {f"their-{part}": {}}} for part in GROUPS}
     monkeypatch.setattr(cases, "inventory", lambda _: {ALL: {"hosts": alone}} | others)
     task = {
         "ansible.builtin.debug": {"msg": "{{ lookup('template', 'dotenv.j2') }}"},
