@@ -18,7 +18,8 @@ echo "$@" >>"$0.called"
 case "$2" in
   start) if [ -e "$0.later" ]; then rm "$0.later"; echo "LATER: another member has to begin"
          else echo "CHANGED: it is at work"; fi ;;
-  status) echo "UNCHANGED: 3 of 3 members at work" ;;
+  status) [ ! -e "$0.works" ] || echo "10.0.0.3         ONLINE     follows           has u:1-9"
+          echo "UNCHANGED: 3 of 3 members at work" ;;
   *) echo "CHANGED: done" ;;
 esac
 """
@@ -86,8 +87,19 @@ def test_all_start_but_the_lost_one(hosts: Hosts) -> None:
     assert hosts.called() == {
         "db-1": [start, start, "database status"],
         "db-2": [start, start, "database status"],
-        "db-3": ["database status"],
+        "db-3": ["database status", "database status"],
     }
+
+
+def test_who_is_at_work_is_not_given_up(hosts: Hosts) -> None:
+    """Nobody begins a second group then."""
+    works = hosts.folder / "db-3" / "order-service.works"
+    works.touch()
+    run = hosts.try_playbook("database.yml", "-e", "start=true", "-e", "without=db-3")
+    works.unlink()
+    assert run.returncode != 0
+    assert "db-3 is at work in the group, and would be given up" in run.output
+    assert hosts.called() == {"db-3": ["database status"]}
 
 
 def test_only_database_hosts_are_members(hosts: Hosts) -> None:
