@@ -234,3 +234,22 @@ def test_what_was_written_after_the_backup_of_what_is_replaced_is_kept(
     dropped = "DROP DATABASE IF EXISTS `orders_replaced`" in asked
     assert dropped == (rows == 3)
     assert json.loads((root / "backups" / "last-backup.json").read_text())["id"]
+
+
+@pytest.mark.parametrize("more", [[], ["--backup", "2026-11-20T000000Z"], ["--until", "latest"]])
+def test_an_old_backup_does_not_go_live_for_the_newest_of_a_group(
+    root: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    """The member that takes the writes is another one than the one that makes the backups."""
+    add_backup(root / "store", "2026-11-20T000000Z")
+    monkeypatch.setattr(restore, "load", lambda: Settings(directory=root / "store"))
+    monkeypatch.setattr("order_service.backup.group.makes_backups", lambda _: "10.0.0.2")
+    monkeypatch.setattr(restore, "_copy_newest_binlogs", lambda _: None)
+
+    def reached(*_: object) -> None:
+        raise BackupError("it goes on")
+
+    monkeypatch.setattr(restore, "check_live", reached)
+    said = "it goes on" if more else r"not here but on 10\.0\.0\.2: restore from offsite"
+    with pytest.raises(BackupError, match=said):
+        restore.command(["live", *more])

@@ -81,6 +81,8 @@ def restore(settings: Settings, given: argparse.Namespace, key: Path | None) -> 
         if settings.external:
             raise BackupError(f"{EXTERNAL_LOGS}; here it is the backup alone: leave out --until")
         _copy_newest_binlogs(settings)
+    if live and not (given.store or given.backup or given.until):
+        _refuse_newest_of_another(settings)
     with source(settings, given, key) as reads:
         begun = time.monotonic()
         plan = planned(settings, given, reads)
@@ -221,6 +223,16 @@ def _copy_newest_binlogs(settings: Settings) -> None:
         copy_binlogs(settings, open_store(settings))
     except (BackupError, CommandError) as problem:
         warn(f"the newest binary logs could not be copied, so they may be missing: {problem}")
+
+
+def _refuse_newest_of_another(settings: Settings) -> None:
+    """In a group this host's own newest may be of the days when it made them."""
+    if other := group.makes_backups(settings):
+        raise BackupError(
+            f"the newest backups are not here but on {other}: restore from offsite"
+            " (restore_from), until latest (restore_until), or name one of this host's"
+            " (restore_backup)"
+        )
 
 
 def _list(store: Store) -> None:
