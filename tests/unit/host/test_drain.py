@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 from order_service import commands, unit
+from order_service.database import bring
+from order_service.host import CommandError
 from order_service.release import colours, drain
 
 from tests.support.fake_host import Clock, FakeHost, Program
@@ -77,6 +79,39 @@ def test_all_is_stopped_in_good_order_and_started_again(
     on.docker.did.clear()
     do("off")
     assert on.docker.did == []
+
+
+def test_nothing_is_stopped_where_mysql_cannot_be(
+    do: Callable[..., str], on: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the only member at work, and the host serves on."""
+
+    def refuse() -> None:
+        raise CommandError("the only member at work")
+
+    monkeypatch.setattr(bring, "hand_over", refuse)
+    with pytest.raises(SystemExit, match="the only member at work"):
+        do("stop")
+    assert not [line for line in on.docker.ran if line.startswith("docker stop")]
+
+
+def test_all_come_back_where_a_stop_was_cut_off_and_called_again(
+    do: Callable[..., str], on: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[None] = []
+
+    def refuse_later() -> None:
+        calls.append(None)
+        if len(calls) == 2:
+            raise CommandError("the only member at work by now")
+
+    monkeypatch.setattr(bring, "hand_over", refuse_later)
+    with pytest.raises(SystemExit, match="by now"):
+        do("stop")
+    do("stop")
+    on.docker.did.clear()
+    do("off")
+    assert on.docker.did == ["start mysql-1 nginx-1 blue-app-1"]
 
 
 def test_what_does_not_get_ready_gets_no_clients(

@@ -104,7 +104,13 @@ def stop() -> bool:
     groups += [[name] for name in LAST if name in found]
     if not found:
         return False
-    write_json(STOPPED, [name for group in reversed(groups) for name in group])
+    if MYSQL in found:
+        # It may refuse, so before anything has ended.
+        database.hand_over()
+    last_first = [name for group in reversed(groups) for name in group]
+    # Those of a stop that was cut off are not running, and have to come back as well.
+    ended = [name for name in read_json(STOPPED, []) if name not in found]
+    write_json(STOPPED, last_first + ended)
     # Docker starts them with the host, then, although somebody has stopped them.
     run(["docker", "update", "--restart=always", *found])
     for group in filter(None, groups):
