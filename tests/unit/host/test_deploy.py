@@ -226,6 +226,19 @@ def test_a_host_takes_the_steps_of_what_it_is_there_for(
     assert (known["active"], ledgers.previous(known)) == ("new", "old")
 
 
+def test_a_release_and_another_way_to_mysql_come_one_after_the_other(
+    deployer: Deployer, root: Path
+) -> None:
+    """Else there would be nothing to take a bad release back to."""
+    alone = deployer.settings
+    deployer.settings += "PARTS=web,database\nDATABASE_SERVERS=10.0.0.1:3306\n"
+    assert "with the former inventory first" in deployer.refused("--allow-interruption")
+    assert (deployer.steps, (root / "stack/.env").read_text()) == ([], alone)
+    # Where it serves already, only its containers are others.
+    ledgers.write(ledgers.read() | {"active": "new"})
+    deployer.run("--allow-interruption", "--dry-run")
+
+
 def test_a_mysql_of_the_hosts_own_keeps_its_passwords(
     deployer: Deployer, on: FakeHost, docker: FakeDocker
 ) -> None:

@@ -23,8 +23,8 @@ from typing import Any
 
 from order_service import program
 from order_service.database import bring as database
+from order_service.dotenv import DATABASE, database_servers, has_part, head
 from order_service.dotenv import PATH as DOTENV
-from order_service.dotenv import head
 from order_service.host import (
     SETTINGS,
     STACK,
@@ -34,7 +34,7 @@ from order_service.host import (
     write_json,
     write_text,
 )
-from order_service.release import colours, migrations, rollout, stack
+from order_service.release import colours, ledger, migrations, rollout, stack
 from order_service.release.colours import Colour
 from order_service.secrets import api_clients, credentials, database_check
 
@@ -68,7 +68,9 @@ def deploy(given: argparse.Namespace, told: dict[str, Any]) -> str:
     """
     release = given.release
     changed = set()
+    was_shared = bool(database_servers())
     with _settings(told.get("settings"), kept=not given.dry_run):
+        _check_way_back(release, was_shared=was_shared)
         stack.plan(release, allowed=given.allow_interruption, dry_run=given.dry_run)
         if given.dry_run:
             return "UNCHANGED: this was a dry run"
@@ -93,6 +95,19 @@ def deploy(given: argparse.Namespace, told: dict[str, Any]) -> str:
     if changed:
         say(f"changed besides: {', '.join(sorted(changed))}")
     return served if served.startswith("CHANGED") or not changed else f"CHANGED; {served}"
+
+
+def _check_way_back(release: str, *, was_shared: bool) -> None:
+    """Refuse a release at once with another way to MySQL, which the former one would not know."""
+    serves = ledger.read()["active"]
+    if not (has_part(DATABASE) and colours.services() and serves and serves != release):
+        return
+    if bool(database_servers()) != was_shared:
+        raise CommandError(
+            f"the inventory changes how MySQL is reached, and {serves}, which serves, could not"
+            f" take over from {release} again. Deploy {release} with the former inventory first,"
+            " then with this one"
+        )
 
 
 @contextmanager
