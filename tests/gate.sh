@@ -11,7 +11,7 @@ tests() { # NAME BUDGET FOLDER... [OPTION...]
 }
 # These leave a processor waiting most of the time, so two of them at once. A file stays together.
 two=(-n 2 --dist loadfile)
-tests unit 90 tests/unit tests/bench "${two[@]}"
+tests unit 150 tests/unit tests/bench "${two[@]}"
 tests playbooks 150 tests/playbooks "${two[@]}"
 tests service 480 tests/service "${two[@]}"
 tests browser 150 tests/browser
