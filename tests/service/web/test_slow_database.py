@@ -34,11 +34,12 @@ def test_nor_one_of_several_that_belong_together(
     client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.add_orders([1])
-    monkeypatch.setattr(database, "LATEST_STATEMENT", -1.0)
-    text_of(client.get("/console/orders"), 503)
-    text_of(client.post("/console/orders/1/cancel", headers=OWN_PAGE), 503)
-    for method, path in (("GET", "/orders"), ("POST", "/orders/1/cancel")):
-        assert "Try again later" in error_of(client.open(path, method=method), 503)
+    with monkeypatch.context() as late:
+        late.setattr(database, "LATEST_STATEMENT", -1.0)
+        text_of(client.get("/console/orders"), 503)
+        text_of(client.post("/console/orders/1/cancel", headers=OWN_PAGE), 503)
+        for method, path in (("GET", "/orders"), ("POST", "/orders/1/cancel")):
+            assert "Try again later" in error_of(client.open(path, method=method), 503)
     assert store.statuses() == {1: "Pending"}
 
 
@@ -46,14 +47,16 @@ def test_what_was_done_is_rolled_back(store: Store, monkeypatch: pytest.MonkeyPa
     store.add_orders([1])
     change = text("UPDATE orders SET user_id = user_id + 1")
 
-    def work(connection: Connection) -> None:
-        connection.execute(change)
-        monkeypatch.setattr(database, "LATEST_STATEMENT", -1.0)
-        connection.execute(change)
+    def user() -> int | None:
+        return store.run(lambda its: its.execute(text("SELECT user_id FROM orders")).scalar())
 
-    before = store.run(lambda its: its.execute(text("SELECT user_id FROM orders")).scalar())
-    opened = store.database
-    with pytest.raises(Overloaded):
-        opened.transaction(database.in_time(work, time.monotonic()))
-    after = opened.statement(lambda its: its.execute(text("SELECT user_id FROM orders")).scalar())
-    assert after == before
+    before = user()
+    with monkeypatch.context() as late, pytest.raises(Overloaded):
+
+        def work(connection: Connection) -> None:
+            connection.execute(change)
+            late.setattr(database, "LATEST_STATEMENT", -1.0)
+            connection.execute(change)
+
+        store.database.transaction(database.in_time(work, time.monotonic()))
+    assert user() == before
