@@ -17,6 +17,7 @@ import pytest
 from order_service.backup.mysql_session import Session
 from order_service.backup.settings import BackupError
 from order_service.backup.table_digests import Digest, digests
+from order_service.release import maintenance
 from order_service.restore import live, scratch_mysql
 
 from service.storage.models import db
@@ -129,18 +130,20 @@ def test_the_service_stops_for_the_last_dump_and_the_renaming_alone(
     manifest = host.backup()
     host.server.query("DELETE FROM orders.clients WHERE name = 'shop'")
     host.post(3)
-    hashed: list[str] = []
+    hashed: list[tuple[str, bool]] = []
 
     def noted(session: Session, schema: str) -> dict[str, Digest]:
-        hashed.append(schema)
+        hashed.append((schema, maintenance.is_on()))
         return digests(session, schema)
 
     for module in (live, scratch_mysql):
         monkeypatch.setattr(module, "digests", noted)
     begin = len(host.docker())
     report = restores("live")
-    # What was restored, and what was loaded beside the live tables.
-    assert hashed == ["orders", "orders_restored"]
+    # What was restored, what was loaded beside the live tables, and what was replaced: all of it
+    # while clients are served.
+    schemas = ("orders", "orders_restored", "orders_replaced")
+    assert hashed == [(schema, False) for schema in schemas]
     assert manifest["tables"].keys() == set(db.metadata.tables) | {"alembic_version"}
     kept, made = (
         json.loads((host.store / report[name] / "manifest.json").read_text())["tables"]
