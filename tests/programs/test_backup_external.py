@@ -14,7 +14,8 @@ from tests.support.docker import docker
 from tests.support.mysql_server import MySQLServer
 from tests.support.ports import HOST
 
-pytestmark = pytest.mark.mysql
+# A client that is started anew for each step takes its time.
+pytestmark = [pytest.mark.mysql, pytest.mark.extended]
 
 PASSWORD = "p#w\\or\"d' "
 URL_PASSWORD = "p%23w%5Cor%22d%27%20"
@@ -76,7 +77,6 @@ def test_a_full_backup_needs_no_root_and_shows_no_password(elsewhere: BackupHost
     assert "certificate verify failed" in said
 
 
-@pytest.mark.extended
 def test_a_restore_to_live_needs_what_it_says_and_takes_it_where_it_may(
     elsewhere: BackupHost,
 ) -> None:
