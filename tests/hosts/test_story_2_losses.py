@@ -31,7 +31,7 @@ OWNERS = {
 STORE = "/var/backups/order-service"
 COPIES = "/home/admin/copies"
 # Cut off here, the new passwords are in use and the former ones still accepted.
-CUT = ("credentials", "_switch", "after")
+CUT = ("rotation", "switch", "after")
 
 
 def traffic(deployment: Deployment) -> Traffic:
@@ -44,10 +44,11 @@ def test_all_passwords_are_changed_and_no_client_notices(deployment: Deployment)
     The former API password works until it is retired, the new one from the change on.
     """
     old, old_database = deployment.password, database_passwords(deployment)
+    former = deployment.client()
     cut_off_rotation(deployment, *CUT)
     deployment.remote.docker("restart", MYSQL)
     wait_until(lambda: _serves(deployment), 60, "orders to be served again", every=0.5)
-    with traffic(deployment) as with_old:
+    with Traffic(former) as with_old:
         changed = deployment.node.playbook("credentials.yml", "-e", "rotate=all")
         with_old.flows()
     with traffic(deployment) as with_new:

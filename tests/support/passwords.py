@@ -60,16 +60,16 @@ def places_that_show(deployment: Deployment, secrets: set[str]) -> list[str]:
 
 
 def cut_off_rotation(deployment: Deployment, module: str, function: str, moment: str) -> None:
-    """Change MySQL's passwords, and kill the program before or after one of its functions."""
+    """Change all passwords, and kill the program before or after one of its functions."""
     script = (
         f"import os, sys; sys.path.insert(0, '{PROGRAM}')\n"
-        "from order_service.secrets import credentials, database_accounts, secret_files\n"
+        "from order_service.secrets import credentials, database_accounts, rotation, secret_files\n"
         f"real = {module}.{function}\n"
         "def cut(*given, **named):\n"
         f"    {'real(*given, **named)' if moment == 'after' else 'pass'}\n"
         "    os.kill(os.getpid(), 9)\n"
         f"{module}.{function} = cut\n"
-        "sys.argv = ['credentials', 'rotate', 'database']\n"
+        "sys.argv = ['credentials', 'rotate', 'all']\n"
         "credentials.main()\n"
     )
     killed = deployment.remote.try_ssh(f"sudo python3 -B -c {shlex.quote(script)} </dev/null")
