@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.cases import Cases
 from tests.support.control_node import PlaybookRun
+from tests.support.local_hosts import local_host, write_program
 from tests.support.service_process import REPOSITORY
 
 pytestmark = pytest.mark.extended
@@ -45,16 +46,8 @@ class Group:
         shutil.copy(playbook, cases.ansible_folder / "credentials-in-turn.yml")
 
     def _host(self, name: str) -> dict[str, Any]:
-        program = self.folder / name
-        program.write_text(PROGRAM.replace("@SECRET@", SECRET))
-        program.chmod(0o755)
-        return {
-            "ansible_connection": "local",
-            "ansible_become": False,
-            "private_address": HOSTS[name],
-            "order_service_program": [str(program)],
-            "order_service_deployer": "me",
-        }
+        program = write_program(self.folder / name, PROGRAM.replace("@SECRET@", SECRET))
+        return local_host(program, HOSTS[name])
 
     def run(
         self, monkeypatch: pytest.MonkeyPatch, *arguments: str, **settings: object

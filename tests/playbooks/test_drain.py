@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.control_fixtures import NewCheckout
 from tests.support.control_node import ControlNode
+from tests.support.local_hosts import write_program
 
 # Takes clients until it is told to send them away.
 PROGRAM = """#!/bin/sh
@@ -48,10 +49,7 @@ class Hosts(ControlNode):
 def hosts(tmp_path_factory: pytest.TempPathFactory, new_checkout: NewCheckout) -> Iterator[Hosts]:
     with closing(Hosts(tmp_path_factory.mktemp("hosts"), new_checkout())) as made:
         for name in WEB:
-            program = made.folder / name / "order-service"
-            program.parent.mkdir()
-            program.write_text(PROGRAM)
-            program.chmod(0o755)
+            write_program(made.folder / name / "order-service", PROGRAM)
         yield made
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.cases import Cases
+from tests.support.local_hosts import write_program
 
 pytestmark = pytest.mark.extended
 
@@ -55,9 +56,7 @@ def handed(cases: Cases, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     backups.mkdir()
     (backups / "last-backup.json").touch()
     key.write_text(KEY)
-    program = folder / "order-service"
-    program.write_text(PROGRAM)
-    program.chmod(0o755)
+    program = write_program(folder / "order-service", PROGRAM)
     places = {"BACKUPS": str(backups), "KEY": str(key)}
     here = {
         "ansible_connection": "local",

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.cases import Cases
 from tests.support.control_node import PlaybookRun
+from tests.support.local_hosts import local_host, write_program
 
 pytestmark = pytest.mark.extended
 
@@ -37,16 +38,7 @@ class Group:
         self._hosts = {name: self._host(name) for name in ADDRESSES}
 
     def _host(self, name: str) -> dict[str, Any]:
-        program = self._folder / name
-        program.write_text(PROGRAM)
-        program.chmod(0o755)
-        return {
-            "ansible_connection": "local",
-            "ansible_become": False,
-            "private_address": ADDRESSES[name],
-            "order_service_program": [str(program)],
-            "order_service_deployer": "me",
-        }
+        return local_host(write_program(self._folder / name, PROGRAM), ADDRESSES[name])
 
     def restore(self, monkeypatch: pytest.MonkeyPatch, **settings: object) -> PlaybookRun:
         """Run restore.yml."""
