@@ -40,15 +40,26 @@ def new_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewHost]:
 
 
 @pytest.fixture(scope="session")
+def new_mirrored_host(new_host: NewHost, registry: Registry) -> NewHost:
+    """Boots hosts that trust the registry, and can pull from it."""
+
+    def boot(**names: str) -> RemoteHost:
+        host = new_host(**{registry.name: registry.address}, **names)
+        registry.trusted_by(host)
+        return host
+
+    return boot
+
+
+@pytest.fixture(scope="session")
 def deployment(
-    new_host: NewHost,
+    new_mirrored_host: NewHost,
     new_checkout: NewCheckout,
     new_control_node: NewControlNode,
     registry: Registry,
 ) -> Deployment:
     """A bare host after its first deployment; what the tests do to it they undo, or go on from."""
-    host, checkout = new_host(**{registry.name: registry.address}), new_checkout()
-    registry.trusted_by(host)
+    host, checkout = new_mirrored_host(), new_checkout()
     mirrors = {"docker_registry_mirrors": [registry.url]}
     node = new_control_node(checkout, host, **SETTINGS, **mirrors)
     deployed = Deployment(host, checkout, node)

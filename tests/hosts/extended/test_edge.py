@@ -47,14 +47,13 @@ print(len(opened), refused)
 
 @pytest.fixture(scope="module")
 def deployed(
-    new_host: NewHost,
+    new_mirrored_host: NewHost,
     new_checkout: NewCheckout,
     new_control_node: NewControlNode,
     registry: Registry,
 ) -> Deployment:
     """A host that had addresses of IPv6 before its first deployment."""
-    host, checkout = new_host(**{registry.name: registry.address}), new_checkout()
-    registry.trusted_by(host)
+    host, checkout = new_mirrored_host(), new_checkout()
     for interface in ("all", "default", "lo"):
         host.inside(f"sysctl -qw net.ipv6.conf.{interface}.disable_ipv6=0")
     mirrors = {"docker_registry_mirrors": [registry.url]}

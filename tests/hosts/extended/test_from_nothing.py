@@ -39,12 +39,9 @@ DEPLOYMENT_SECONDS = 1500
 
 
 @pytest.fixture(scope="module")
-def hosts(new_host: NewHost, registry: Registry) -> list[RemoteHost]:
+def hosts(new_mirrored_host: NewHost) -> list[RemoteHost]:
     """What the account's instances are."""
-    made = [new_host(**{registry.name: registry.address}) for _ in PARTS]
-    for host in made:
-        registry.trusted_by(host)
-    return made
+    return [new_mirrored_host() for _ in PARTS]
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ class Grown:
 
 @pytest.fixture(scope="module")
 def grown(
-    new_host: NewHost,
+    new_mirrored_host: NewHost,
     new_checkout: NewCheckout,
     new_control_node: NewControlNode,
     registry: Registry,
@@ -44,19 +44,14 @@ def grown(
 ) -> Iterator[Grown]:
     """A host with orders, and an inventory that has another one for processors."""
 
-    def boot() -> RemoteHost:
-        host = new_host(**{registry.name: registry.address})
-        registry.trusted_by(host)
-        return host
-
-    host, checkout = boot(), new_checkout()
+    host, checkout = new_mirrored_host(), new_checkout()
     settings = {**SETTINGS, "docker_registry_mirrors": [registry.url]}
     alone = new_control_node(checkout, host, **settings)
     first = Deployment(host, checkout, alone)
     first.deploy()
     client = first.client()
     assert {client.post(order_body(number)).status for number in BEFORE} == {201}
-    known = Grown(first, boot(), first.password, first.ca.read_bytes())
+    known = Grown(first, new_mirrored_host(), first.password, first.ca.read_bytes())
     node = GroupsNode(
         tmp_path_factory.mktemp("groups"), checkout, host, known.worker, **alone.variables
     )

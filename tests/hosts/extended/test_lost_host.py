@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.hosts.conftest import SETTINGS
+from tests.hosts.conftest import SETTINGS, NewHost
 from tests.support.control_fixtures import NewCheckout, NewControlNode
 from tests.support.databases import order_body
 from tests.support.deployment import MYSQL, Deployment
@@ -23,7 +23,6 @@ from tests.support.docker import docker
 from tests.support.passwords import volume
 from tests.support.polling import wait_until
 from tests.support.registry import Registry
-from tests.support.remote_host import RemoteHost
 from tests.support.stack import StackClient
 
 ORDERS = 100_000
@@ -52,14 +51,14 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(
-    new_host: Callable[..., RemoteHost],
+    new_mirrored_host: NewHost,
     new_checkout: NewCheckout,
     new_control_node: NewControlNode,
     registry: Registry,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Place:
     """A destination on a host of its own, and nothing else so far."""
-    vault, checkout = new_host(), new_checkout()
+    vault, checkout = new_mirrored_host(), new_checkout()
     vault.sudo("apt-get update -q && apt-get install -qy rsync", seconds=300)
     vault.sudo("mkdir /srv/copies && chown admin: /srv/copies")
     at = docker("inspect", "--format={{.NetworkSettings.IPAddress}}", vault.name).strip()
@@ -77,8 +76,7 @@ def place(
     }
 
     def deploy() -> Deployment:
-        host = new_host(**{registry.name: registry.address, "vault": at})
-        registry.trusted_by(host)
+        host = new_mirrored_host(vault=at)
         deployed = Deployment(host, checkout, new_control_node(checkout, host, **settings))
         told = " ".join(deployed.deploy().output.split())
         assert "Append to the authorized_keys of its user: restrict ssh-ed25519" in told

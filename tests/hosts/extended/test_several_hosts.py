@@ -6,11 +6,11 @@ One story, in its order: each test goes on from where the one before has left th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.hosts.conftest import SETTINGS
+from tests.hosts.conftest import SETTINGS, NewHost
 from tests.support.control_fixtures import NewCheckout
 from tests.support.databases import order_body
 from tests.support.deployment import NGINX, RELEASE_ONLY
@@ -19,7 +19,7 @@ from tests.support.passwords import volume
 from tests.support.polling import wait_until
 from tests.support.registry import Registry
 from tests.support.releases import BREAKS_BEHIND_NGINX, MIGRATION, NEXT, VERSIONS
-from tests.support.remote_host import CLOSED_PORTS, OPEN_PORTS, RemoteHost
+from tests.support.remote_host import CLOSED_PORTS, OPEN_PORTS
 from tests.support.several_hosts import PrivateNetwork, Shop, new_shop
 from tests.support.traffic import Traffic
 
@@ -31,22 +31,17 @@ ATTEMPTS = "SELECT order_id, outcome, attempts FROM orders WHERE order_id IN ({}
 
 @pytest.fixture(scope="module")
 def shop(
-    new_host: Callable[..., RemoteHost],
+    new_mirrored_host: NewHost,
     new_checkout: NewCheckout,
     registry: Registry,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Shop]:
     """Five bare hosts after one command."""
 
-    def boot() -> RemoteHost:
-        host = new_host(**{registry.name: registry.address})
-        registry.trusted_by(host)
-        return host
-
     mirrors = {"docker_registry_mirrors": [registry.url]}
     with PrivateNetwork() as network:
         folder = tmp_path_factory.mktemp("node")
-        made = new_shop(boot, network, new_checkout(), folder, **SETTINGS, **mirrors)
+        made = new_shop(new_mirrored_host, network, new_checkout(), folder, **SETTINGS, **mirrors)
         try:
             made.node.start_playbook("deploy.yml").wait(1500).succeeded()
             yield made
