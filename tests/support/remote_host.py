@@ -38,6 +38,20 @@ LEGACY_CONTROL_GROUPS = (
 )
 BOOT_SECONDS = 60
 ATTEMPTS = 20
+# Of each boot its own, as on a machine with a kernel of its own.
+BOOT_ID = """cat >/etc/systemd/system/boot-id.service <<END
+[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'cat /proc/sys/kernel/random/uuid >/run/boot-id'
+ExecStart=mount --bind /run/boot-id /proc/sys/kernel/random/boot_id
+[Install]
+WantedBy=sysinit.target
+END
+systemctl daemon-reload && systemctl enable --now boot-id.service"""
 
 
 class RemoteHost:
@@ -81,6 +95,15 @@ class RemoteHost:
         """Shut the host down in good order and start it again."""
         docker("restart", "--time", "60", self.name)
         self.wait_booted()
+
+    def let_reboot(self) -> None:
+        """Have a restart that is asked for on the host itself be one, as of a machine."""
+        docker("update", "--restart=always", self.name)
+        self.inside(BOOT_ID)
+
+    def boot_id(self) -> str:
+        """Return what tells this boot from the others."""
+        return self.inside("cat /proc/sys/kernel/random/boot_id").strip()
 
     def cut_power(self) -> None:
         """Stop every process of the host at once and start it again."""
