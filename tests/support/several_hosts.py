@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from tests.support.checkout import Checkout
 from tests.support.control_node import ControlNode
@@ -17,6 +17,12 @@ from tests.support.remote_host import RemoteHost
 from tests.support.stack import StackClient
 
 ATTEMPTS = 20
+
+
+class Container(Protocol):
+    """What has a container of its own: a host, or a server."""
+
+    name: str
 
 
 class PrivateNetwork:
@@ -46,13 +52,13 @@ class PrivateNetwork:
             docker("network", "disconnect", "--force", self._name, name)
         docker("network", "rm", self._name)
 
-    def join(self, host: RemoteHost) -> None:
+    def join(self, host: Container) -> None:
         """Give a host an address here."""
         address = f"{self._subnet}.{next(self._numbers)}"
         docker("network", "connect", f"--ip={address}", self._name, host.name)
         self._addresses[host.name] = address
 
-    def address(self, host: RemoteHost) -> str:
+    def address(self, host: Container) -> str:
         """Return where the other hosts reach this one."""
         return self._addresses[host.name]
 

@@ -104,7 +104,8 @@ def trio(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Trio]:
     """Three bare hosts after one command."""
-    settings = {**SETTINGS, "docker_registry_mirrors": [registry.url]}
+    # Clients reach each web host themselves.
+    settings = {**SETTINGS, "docker_registry_mirrors": [registry.url], "trusted_proxies": []}
     node = GroupsNode(tmp_path_factory.mktemp("node"), new_checkout(), **settings)
     with PrivateNetwork() as node.network:
         made = Trio(node, new_mirrored_host)
@@ -255,7 +256,8 @@ def test_a_lost_head_is_replaced_by_a_bare_host(trio: Trio, tmp_path: Path) -> N
     known = StackClient(443, tmp_path / "ca.crt", other.host, password)
     wait_until(lambda: known.post(order_body(51)).status == 201, 60, "an accepted order")
     trio.add()
-    trio.deploy()
+    # Each member learns the new one's address at its start.
+    trio.deploy("-e", "allow_interruption=true")
     with Traffic(known) as sent:
         sent.flows()
     sent.assert_unharmed()

@@ -6,7 +6,6 @@ story, in its order: each test goes on from where the one before has left the ho
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,11 @@ from tests.hosts.conftest import SETTINGS, NewHost
 from tests.support.control_fixtures import NewCheckout, NewControlNode
 from tests.support.databases import order_body
 from tests.support.deployment import MYSQL, Deployment
-from tests.support.docker import docker
 from tests.support.passwords import volume
 from tests.support.polling import wait_until
 from tests.support.registry import Registry
 from tests.support.stack import StackClient
+from tests.support.vault import Vault
 
 ORDERS = 100_000
 # As REMOTE_SERVER_SETUP.md says: a minute for each 100,000 orders, and what a restart takes.
@@ -58,33 +57,24 @@ def place(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Place:
     """A destination on a host of its own, and nothing else so far."""
-    vault, checkout = new_mirrored_host(), new_checkout()
-    vault.sudo("apt-get update -q && apt-get install -qy rsync", seconds=300)
-    vault.sudo("mkdir /srv/copies && chown admin: /srv/copies")
-    at = docker("inspect", "--format={{.NetworkSettings.IPAddress}}", vault.name).strip()
-    key = tmp_path_factory.mktemp("age") / "backup.key"
-    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
-    public = subprocess.run(
-        ["age-keygen", "-y", key], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    checkout = new_checkout()
+    vault = Vault(new_mirrored_host, tmp_path_factory.mktemp("age"))
     settings: dict[str, Any] = {
         **SETTINGS,
         "api_clients": [{"name": "shop", "scopes": ["orders:write", "orders:read"]}],
-        "backup_destination": "admin@vault:/srv/copies",
-        "backup_public_key": public,
+        **vault.settings(),
         "docker_registry_mirrors": [registry.url],
     }
 
     def deploy() -> Deployment:
-        host = new_mirrored_host(vault=at)
+        host = new_mirrored_host(vault=vault.address)
         deployed = Deployment(host, checkout, new_control_node(checkout, host, **settings))
         told = " ".join(deployed.deploy().output.split())
         assert "Append to the authorized_keys of its user: restrict ssh-ed25519" in told
-        line = host.sudo("cat /etc/order-service/backup_key.pub").strip()
-        vault.ssh(f"echo 'restrict {line}' >> ~/.ssh/authorized_keys")
+        vault.let_in(host)
         return deployed
 
-    return Place(key, deploy)
+    return Place(vault.key, deploy)
 
 
 @dataclass

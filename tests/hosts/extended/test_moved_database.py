@@ -1,0 +1,129 @@
+"""A host that gives its database to another one, by the steps of the guide.
+
+One story, in its order: each test goes on from where the one before has left the hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hosts.conftest import SETTINGS, NewHost
+from tests.support.control_fixtures import NewCheckout, NewControlNode
+from tests.support.databases import order_body
+from tests.support.deployment import MYSQL, PROGRAM, Deployment
+from tests.support.polling import wait_until
+from tests.support.registry import Registry
+from tests.support.several_hosts import GroupsNode, PrivateNetwork
+from tests.support.stack import StackClient
+from tests.support.traffic import Traffic
+from tests.support.vault import Vault
+
+ALONE, AFTER_THE_BACKUP, WHILE_PAUSED, AFTERWARDS = range(1, 11), range(11, 21), 21, 22
+PAUSE, RESUME = (("flask", "processing", word) for word in ("pause", "resume"))
+
+
+class Move:
+    """The host that was alone, the one that gets its database, and who deploys to both."""
+
+    def __init__(self, old: Deployment, new: Deployment, both: GroupsNode, vault: Vault) -> None:
+        self.old, self.new, self.both, self.vault = old, new, both, vault
+
+    def in_app(self, *command: str) -> None:
+        self.old.remote.docker("exec", self.old.app, *command)
+
+    def statuses(self) -> dict[int, str]:
+        """Return each order's outcome, as the new server has them."""
+        rows = self.new.query("SELECT order_id, outcome FROM orders").stdout.splitlines()
+        return {int(number): end for number, end in (row.split("\t") for row in rows)}
+
+
+@pytest.fixture(scope="module")
+def move(
+    new_mirrored_host: NewHost,
+    new_checkout: NewCheckout,
+    new_control_node: NewControlNode,
+    registry: Registry,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Move]:
+    """The first host deployed, and the second one bare."""
+    checkout = new_checkout()
+    vault = Vault(new_mirrored_host, tmp_path_factory.mktemp("age"))
+    settings = {
+        **SETTINGS, **vault.settings(), "docker_registry_mirrors": [registry.url],
+    }  # fmt: skip
+    hosts = [new_mirrored_host(vault=vault.address) for _ in range(2)]
+    old, new = (
+        Deployment(host, checkout, new_control_node(checkout, host, **settings)) for host in hosts
+    )
+    old.deploy()
+    vault.let_in(old.remote)
+    both = GroupsNode(tmp_path_factory.mktemp("both"), checkout, *hosts, **settings)
+    both.groups = {"web": [old.remote], "database": [new.remote]}
+    with PrivateNetwork() as both.network:
+        both.network.join(old.remote)
+        both.network.join(new.remote)
+        try:
+            yield Move(old, new, both, vault)
+        finally:
+            both.close()
+
+
+@pytest.fixture(scope="module")
+def known(move: Move, tmp_path_factory: pytest.TempPathFactory) -> StackClient:
+    """A client of the host as it was alone: with that authority and that password."""
+    ca = tmp_path_factory.mktemp("client") / "ca.crt"
+    ca.write_bytes(move.old.ca.read_bytes())
+    return StackClient(443, ca, move.old.host, move.old.password)
+
+
+def test_everything_that_was_accepted_is_in_the_new_database(
+    move: Move, known: StackClient
+) -> None:
+    old, new = move.old, move.new
+    assert {known.post(order_body(number)).status for number in ALONE} == {201}
+    old.node.playbook("backup.yml")
+    assert {known.post(order_body(number)).status for number in AFTER_THE_BACKUP} == {201}
+    new.deploy()
+    move.vault.let_in(new.remote)
+    move.in_app(*PAUSE)
+    assert known.post(order_body(WHILE_PAUSED)).status == 201
+    old.node.playbook("maintenance.yml", "-e", "on=true")
+    assert known.post(order_body(AFTERWARDS)).status == 503
+    old.remote.sudo(f"{PROGRAM} backup binlog")
+    new.node.playbook(
+        "restore.yml",
+        restore_from="offsite",
+        restore_until="latest",
+        restore_to="live",
+        restore_secrets=True,
+        restore_identity_file=str(move.vault.key),
+        confirm=f"replace live data of {new.remote.name}",
+    )
+    assert set(move.statuses()) == {*ALONE, *AFTER_THE_BACKUP, WHILE_PAUSED}
+
+
+def test_clients_go_on_with_what_they_know(move: Move, known: StackClient) -> None:
+    move.both.start_playbook("deploy.yml").wait(900).succeeded()
+    assert known.post(order_body(AFTERWARDS)).status == 503, "it is still closed"
+    move.in_app(*RESUME)
+    move.both.playbook("maintenance.yml", "-e", "on=false")
+    with Traffic(known) as sent:
+        sent.flows()
+    sent.assert_unharmed()
+    assert known.post(order_body(AFTERWARDS)).status == 201
+    wait_until(lambda: set(move.statuses().values()) == {"Completed"}, 60, "the orders' ends")
+    there = {*ALONE, *AFTER_THE_BACKUP, WHILE_PAUSED, AFTERWARDS, *sent.accepted}
+    assert set(move.statuses()) == there
+    # What it had alone is nobody's now, and status.yml says so.
+    assert MYSQL in move.old.running()
+    told = " ".join(move.both.playbook("status.yml").output.split())
+    assert MYSQL in told
+    move.old.remote.docker("rm", "--force", MYSQL)
+    assert known.post(order_body(AFTERWARDS + 1)).status == 201
+
+
+def test_the_second_run_changes_nothing(move: Move) -> None:
+    run = move.both.playbook("deploy.yml")
+    assert {name: recap.changed for name, recap in run.recaps.items() if recap.changed} == {}
