@@ -13,7 +13,7 @@ from order_service.release.changes import Labels
 from order_service.release.colours import Colour
 from order_service.release.project import Project, base
 
-from tests.support.fake_host import relocate
+from tests.support.relocation import relocate
 from tests.support.service_process import REPOSITORY
 
 pytestmark = pytest.mark.engine

@@ -13,7 +13,8 @@ import pytest
 from order_service.secrets.database_accounts import OF_A_GROUP
 
 from tests.support.database_hosts import DatabaseHosts
-from tests.support.mysql_group import Member, MySQLGroup
+from tests.support.mysql_group import MySQLGroup
+from tests.support.mysql_member import Member
 from tests.support.polling import wait_until
 from tests.support.service_process import REPOSITORY
 

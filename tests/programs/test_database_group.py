@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.database_hosts import DatabaseHosts
 from tests.support.docker import docker
-from tests.support.mysql_group import Member, MySQLGroup
+from tests.support.mysql_group import MySQLGroup
+from tests.support.mysql_member import Member
 
 pytestmark = [pytest.mark.extended, pytest.mark.mysql]
 

@@ -9,7 +9,7 @@ from order_service.release import mysql_upgrade
 from order_service.release.changes import Change
 
 from tests.support.backups import BackupHost
-from tests.support.fake_host import relocate
+from tests.support.relocation import relocate
 
 pytestmark = pytest.mark.mysql
 NEWER = Change(settings=False, configuration=False, image="mysql:9.8")

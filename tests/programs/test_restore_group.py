@@ -14,7 +14,8 @@ import pytest
 from tests.support.backups import ORDER, BackupHost
 from tests.support.databases import migrate
 from tests.support.docker import docker
-from tests.support.mysql_group import Member, MySQLGroup
+from tests.support.mysql_group import MySQLGroup
+from tests.support.mysql_member import Member
 from tests.support.polling import wait_until
 
 pytestmark = [pytest.mark.mysql, pytest.mark.extended]

@@ -5,37 +5,28 @@ from __future__ import annotations
 
 import base64
 import http.client
-import importlib
 import json
 import os
 import random
 import socket
 import ssl
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import files
 import pytest
-from order_service import host
 from order_service.certificates import authority
 from order_service.dotenv import DATABASE, WEB, WORKER, dotenv
 from order_service.release import colours, smoke
 from order_service.release import ledger as ledgers
 from order_service.secrets import secret_files
 
+from tests.support.answering_server import SECONDS, Answers, Asked, new_server
 from tests.support.fake_docker import FakeDocker
-from tests.support.service_process import REPOSITORY
 
-PROGRAMS = [REPOSITORY / "deploy" / name for name in ("host", "secrets")]
-SECONDS = 5
 # The requests of an order that is stored already, and of figures in Prometheus' format.
 POST_AGAIN, FIGURES = "POST /orders again", "GET /metrics as text"
 # What is asked, by whom ("nginx" or "direct"), of which release -> a status, or None for the usual.
@@ -49,47 +40,6 @@ def misbehaving(request: str, status: int, *, by: str = "") -> Behaviour:
     return lambda release, asker, asked: (
         status if (release, asked) == ("bad", request) and by in ("", asker) else None
     )
-
-
-def relocate(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
-    """Have the programs, in this process, use folders below the root in the place of the host's."""
-    places = {host.ROOT: root, host.SETTINGS: root / "settings", Path("/run"): root / "run"}
-    for name in ("mysql", "migrate", "service"):
-        places[files.VOLUMES / name] = root / "volumes" / f"order-service_{name}-secrets"
-    for folder in (root / "settings", root / "state", root / "run" / "lock"):
-        folder.mkdir(parents=True, exist_ok=True)
-    # All of them first: what is imported later would keep the folders of this test.
-    for module in [importlib.import_module(name) for name in _modules()]:
-        for constant, value in list(vars(module).items()):
-            for old, new in places.items():
-                if isinstance(value, Path) and value.is_relative_to(old):
-                    monkeypatch.setattr(module, constant, new / value.relative_to(old))
-                    break
-
-
-def _modules() -> Iterator[str]:
-    """Return the names of all modules of the programs."""
-    for folder in PROGRAMS:
-        for path in folder.rglob("*.py"):
-            if not path.name.startswith("__"):
-                yield ".".join(path.relative_to(folder).with_suffix("").parts)
-
-
-class Clock:
-    """Time that passes when somebody sleeps; in the place of a module's `time`."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.on_sleep: Callable[[], None] = lambda: None
-
-    def monotonic(self) -> float:
-        """Return the seconds so far."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
-        self.on_sleep()
 
 
 class FakeHost:
@@ -182,15 +132,15 @@ class FakeHost:
     @contextmanager
     def serving(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """Have the servers answer."""
-        servers = [_server((self.addresses["blue"], 0), self._colour("blue"))]
+        servers = [new_server((self.addresses["blue"], 0), self._colour("blue"))]
         self.port = servers[0].server_address[1]
         monkeypatch.setattr(colours, "PORT", self.port)
         monkeypatch.setattr(colours, "WORKER_PORT", self.port)
-        servers.append(_server((self.addresses["green"], self.port), self._colour("green")))
+        servers.append(new_server((self.addresses["green"], self.port), self._colour("green")))
         for colour in self.addresses:
             worker = self.docker.addresses[f"{colour}-worker"]
-            servers.append(_server((worker, self.port), self._worker(colour)))
-        servers.append(_server(("127.0.0.1", 0), self._nginx, self._secured))
+            servers.append(new_server((worker, self.port), self._worker(colour)))
+        servers.append(new_server(("127.0.0.1", 0), self._nginx, self._secured))
         self.https_port = self.docker.https_port = servers[-1].server_address[1]
         self.limits()
         self._write("upstream/server.conf", colours.upstream_for(colours.Colour("blue")))
@@ -322,84 +272,3 @@ class FakeHost:
         known = {"GET /metrics": 200, FIGURES: 200, "GET /orders?limit=1": 200}
         known["GET /processing"] = 200
         return (known | {"POST /orders": 400, POST_AGAIN: 409}).get(request, 404)
-
-
-def page(requests: Mapping[str, Mapping[float, float]] | None = None, **attempts: float) -> str:
-    """Return figures in Prometheus' format: requests that took at most so many seconds, by method
-    and route, and attempts at orders by their result."""
-    lines = [
-        f'order_service_attempts_total{{result="{result}"}} {float(count)}'
-        for result, count in attempts.items()
-    ]
-    for name, counts in (requests or {}).items():
-        method, route = name.split()
-        for most, count in counts.items():
-            labels = f'le="{str(most).replace("inf", "+Inf")}",method="{method}",route="{route}"'
-            family = "order_service_http_request_duration_seconds_bucket"
-            lines.append(f"{family}{{{labels}}} {float(count)}")
-    return "\n".join(["# HELP order_service_attempts_total Attempts.", *lines, ""])
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request."""
-
-    method: str
-    path: str
-    headers: Message
-    body: bytes
-
-    @property
-    def wants_text(self) -> bool:
-        """Whether it asks for anything else than JSON."""
-        return "text/plain" in (self.headers["Accept"] or "")
-
-
-Answers = Callable[[Asked], "tuple[int, object] | None"]
-
-
-def _server(
-    address: tuple[str, int],
-    answers: Answers,
-    secured: Callable[[socket.socket], socket.socket] = lambda plain: plain,
-) -> ThreadingHTTPServer:
-    """Return a server that asks for the answer to each request; None hangs up."""
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = SECONDS
-
-        def handle_one_request(self) -> None:
-            self.close_connection = True
-            self.raw_requestline = self.rfile.readline(65537)
-            if not self.raw_requestline or not self.parse_request():
-                return
-            given = self.rfile.read(int(self.headers["Content-Length"] or 0))
-            answer = answers(Asked(self.command, self.path, self.headers, given))
-            if answer is not None:
-                status, told = answer
-                body = (told if isinstance(told, str) else json.dumps(told)).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def get_request(self) -> tuple[socket.socket, Any]:
-            connection, client = super().get_request()
-            try:
-                return secured(connection), client
-            except BaseException:
-                connection.close()
-                raise
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that hangs up is no trouble; anything else is the test's own fault."""
-            if not isinstance(sys.exception(), OSError):
-                super().handle_error(request, client_address)
-
-    return Server(address, Handler)

@@ -12,7 +12,8 @@ import urllib3
 from sqlalchemy import text
 
 from tests.support.inspection import Store, open_store
-from tests.support.mysql_group import Member, MySQLGroup
+from tests.support.mysql_group import MySQLGroup
+from tests.support.mysql_member import Member
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.service_process import START_SECONDS, Client, Server, Worker

@@ -20,80 +20,18 @@ import pymysql
 from order_service.certificates import authority
 
 from tests.support.docker import DockerError, docker
+from tests.support.mysql_member import PORT, Member
 from tests.support.mysql_server import IMAGE, START_SECONDS
 from tests.support.polling import wait_until
 from tests.support.service_process import REPOSITORY
 
 MYSQL = REPOSITORY / "deploy" / "mysql"
-PORT = 3306
 ONLINE_SECONDS = 90.0
 TRIES = 20
 MEMBERS = (
     "SELECT MEMBER_HOST, MEMBER_STATE, MEMBER_ROLE"
     " FROM performance_schema.replication_group_members"
 )
-
-
-class Member:
-    """One server of the group."""
-
-    def __init__(self, name: str, address: str, folder: Path) -> None:
-        self.name, self.address, self.folder = name, address, folder
-
-    @property
-    def server(self) -> str:
-        """Its `address:port`."""
-        return f"{self.address}:{PORT}"
-
-    def query(self, sql: str) -> list[list[str]]:
-        """Run statements as root, inside; return the rows as text.
-
-        Raises:
-            DockerError: MySQL refuses, or does not run.
-        """
-        client = ["mysql", "--defaults-extra-file=/run/secrets/root.cnf", "--batch"]
-        said = docker("exec", self.name, *client, "--skip-column-names", f"--execute={sql}")
-        return [line.split("\t") for line in said.splitlines()]
-
-    def is_up(self) -> bool:
-        """Return whether root can log in."""
-        with suppress(DockerError):
-            return self.query("SELECT 1") == [["1"]]
-        return False
-
-    def kill(self) -> None:
-        """Kill mysqld with SIGKILL, as a crash does; Docker starts it again."""
-        docker("exec", "--user=0", self.name, "bash", "-c", "kill -9 $(pidof mysqld)")
-
-    def freeze(self) -> None:
-        """Have nothing of it go on, until `thaw`."""
-        docker("pause", self.name)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        docker("unpause", self.name)
-
-    def cut(self) -> None:
-        """Have no packet reach it, nor leave it, until `mend`: no connection is ended."""
-        self._filter("-I")
-
-    def mend(self) -> None:
-        """Let packets pass again."""
-        self._filter("-D")
-
-    def _filter(self, action: str) -> None:
-        process = docker("inspect", "--format={{.State.Pid}}", self.name)
-        for chain, interface in (("INPUT", "-i"), ("OUTPUT", "-o")):
-            rule = ["iptables", action, chain, "!", interface, "lo", "-j", "DROP"]
-            subprocess.run(["nsenter", "-t", process, "-n", *rule], check=True, timeout=30)
-
-    def stop(self) -> None:
-        """Shut it down in good order; it takes up to a minute where it is the primary."""
-        docker("stop", "--time=60", self.name)
-
-    def start(self) -> None:
-        """Start it again."""
-        docker("start", self.name)
 
 
 class MySQLGroup:

@@ -15,7 +15,7 @@ from order_service.restore import restore
 from order_service.restore.scratch_mysql import Scratch
 
 from tests.support.backups import BackupHost
-from tests.support.fake_host import relocate
+from tests.support.relocation import relocate
 
 
 @contextmanager

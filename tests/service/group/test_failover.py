@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.group_shop import Shop
-from tests.support.mysql_group import Member
+from tests.support.mysql_member import Member
 
 pytestmark = [pytest.mark.slow, pytest.mark.mysql]
 

@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.docker import DockerError, docker
 from tests.support.group_shop import Shop, log
-from tests.support.mysql_group import Member, MySQLGroup
+from tests.support.mysql_group import MySQLGroup
+from tests.support.mysql_member import Member
 from tests.support.polling import wait_until
 from tests.support.service_process import Server
 

@@ -13,10 +13,12 @@ from order_service.alerts import alert
 from order_service.release import answers, bake, nginx, rollout
 
 from tests.support.alerted_host import AlertClock, Alerts
+from tests.support.clock import Clock
 from tests.support.fake_docker import FakeDocker
-from tests.support.fake_host import Clock, FakeHost, Program, relocate
+from tests.support.fake_host import FakeHost, Program
 from tests.support.hook_receiver import open_receiver
 from tests.support.host_facts import Facts
+from tests.support.relocation import relocate
 
 
 @pytest.fixture

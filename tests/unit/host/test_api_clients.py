@@ -22,7 +22,8 @@ from service.clients import Clients
 from service.runtime import runtime
 from tests.support.commands import json_from, run
 from tests.support.databases import settings_for
-from tests.support.fake_docker import Complaint, FakeDocker
+from tests.support.fake_docker import FakeDocker
+from tests.support.fake_engine import Complaint
 from tests.support.fake_host import FakeHost, Program
 
 SHOP = {"name": "shop", "scopes": ["orders:write", "orders:read"]}

@@ -14,7 +14,7 @@ from order_service.backup.settings import BackupError, Settings
 from order_service.host import CommandError
 from order_service.restore import restore
 
-from tests.support.fake_host import Clock
+from tests.support.clock import Clock
 from tests.support.stored_backups import add_backup
 
 OLD, NEW = "2026-01-01T000000Z", "2026-01-02T000000Z"

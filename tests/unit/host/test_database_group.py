@@ -13,7 +13,8 @@ from order_service.database.members import Member, Seen
 from order_service.host import CommandError
 from order_service.secrets import database_accounts
 
-from tests.support.fake_docker import Complaint, FakeDocker
+from tests.support.fake_docker import FakeDocker
+from tests.support.fake_engine import Complaint
 from tests.support.fake_host import FakeHost
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"

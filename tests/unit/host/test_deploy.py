@@ -14,8 +14,9 @@ from order_service.release import deploy, migrations, stack
 from order_service.release import ledger as ledgers
 from order_service.secrets import credentials, database_accounts, secret_files
 
+from tests.support.clock import Clock
 from tests.support.fake_docker import FakeDocker
-from tests.support.fake_host import Clock, FakeHost, Program
+from tests.support.fake_host import FakeHost, Program
 
 FILES = ("docker-compose.yml", "deploy/host/base.yml", "deploy/mysql/order-service.cnf")
 SECRETS = {"AUTH_PASSWORD_FILE": "brought along"}

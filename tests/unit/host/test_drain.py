@@ -10,7 +10,8 @@ from order_service.database import bring
 from order_service.host import CommandError
 from order_service.release import colours, drain
 
-from tests.support.fake_host import Clock, FakeHost, Program
+from tests.support.clock import Clock
+from tests.support.fake_host import FakeHost, Program
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from order_service.secrets import (
     secret_files,
 )
 
-from tests.support.fake_docker import Complaint, FakeDocker
+from tests.support.fake_docker import FakeDocker
+from tests.support.fake_engine import Complaint
 from tests.support.fake_host import FakeHost, Program
 
 FILES = {

@@ -7,7 +7,7 @@ from order_service.backup import mysql_session
 from order_service.backup.mysql_session import Server
 from order_service.backup.settings import BackupError
 
-from tests.support.fake_host import Clock
+from tests.support.clock import Clock
 
 
 @pytest.mark.parametrize("back_after", [20, 40])

@@ -12,8 +12,9 @@ import yaml
 from order_service.host import CommandError
 from order_service.release import nginx
 
+from tests.support.clock import Clock
 from tests.support.fake_docker import FakeDocker
-from tests.support.fake_host import Clock, FakeHost
+from tests.support.fake_host import FakeHost
 from tests.support.service_process import REPOSITORY
 
 

@@ -9,16 +9,10 @@ import pytest
 import yaml
 from order_service.release import rollout
 
+from tests.support.clock import Clock
 from tests.support.fake_docker import FakeDocker
-from tests.support.fake_host import (
-    FIGURES,
-    POST_AGAIN,
-    Clock,
-    FakeHost,
-    Program,
-    misbehaving,
-    page,
-)
+from tests.support.fake_host import FIGURES, POST_AGAIN, FakeHost, Program, misbehaving
+from tests.support.figures import page
 from tests.support.service_process import REPOSITORY
 
 INSERT_FAILS = misbehaving(POST_AGAIN, 500)

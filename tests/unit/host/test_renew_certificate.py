@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from order_service.certificates import authority, bring
 from order_service.certificates import renew as renew_certificate
 
-from tests.support.fake_docker import Complaint, FakeDocker
+from tests.support.fake_docker import FakeDocker
+from tests.support.fake_engine import Complaint
 from tests.support.fake_host import FakeHost, Program
 
 NAMES = ["orders.example", "::1"]

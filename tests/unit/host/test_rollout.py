@@ -12,8 +12,9 @@ from order_service.host import BY
 from order_service.release import ledger as ledgers
 from order_service.release import maintenance, smoke
 
+from tests.support.clock import Clock
 from tests.support.fake_docker import FakeDocker
-from tests.support.fake_host import Clock, FakeHost, Program, misbehaving
+from tests.support.fake_host import FakeHost, Program, misbehaving
 
 # What one pass of the watch after the switch asks itself.
 WATCHED = ("GET /orders?limit=1", "GET /metrics")

@@ -13,8 +13,9 @@ import pytest
 from order_service.release import ledger as ledgers
 from order_service.release import rollback
 
+from tests.support.clock import Clock
 from tests.support.fake_docker import FakeDocker
-from tests.support.fake_host import Clock, FakeHost, Program, misbehaving
+from tests.support.fake_host import FakeHost, Program, misbehaving
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -14,7 +14,8 @@ from order_service.release.colours import Colour
 from order_service.release.project import base
 from order_service.restore import restore
 
-from tests.support.fake_docker import Container, FakeDocker
+from tests.support.fake_docker import FakeDocker
+from tests.support.fake_engine import Container
 
 ALLOWED, DRY_RUN = "allowed", "dry run"
 COMPOSE, MYSQL, NGINX = (

@@ -11,8 +11,10 @@ import pytest
 from order_service.release import colours, rollback
 from order_service.release import ledger as ledgers
 
+from tests.support.clock import Clock
 from tests.support.fake_docker import FakeDocker
-from tests.support.fake_host import Clock, FakeHost, Program, misbehaving, page
+from tests.support.fake_host import FakeHost, Program, misbehaving
+from tests.support.figures import page
 
 
 @pytest.fixture(autouse=True)

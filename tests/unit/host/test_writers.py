@@ -11,7 +11,7 @@ from order_service.database import members
 from order_service.database.members import Member, Seen
 from order_service.restore.writers import Writers
 
-from tests.support.fake_host import Clock
+from tests.support.clock import Clock
 
 HERE, OTHER = "10.0.0.1", "10.0.0.2"
 UNLOCK = "ALTER USER 'service'@'%' ACCOUNT UNLOCK"
