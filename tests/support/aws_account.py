@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import boto3
 import moto.settings
+import urllib3
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
@@ -67,6 +68,8 @@ class AwsAccount:
         self._server.start()
         host, port = self._server.get_host_and_port()
         self.endpoint = f"http://{host}:{port}"
+        # What an account before this one has left in the same process.
+        urllib3.request("POST", f"{self.endpoint}/moto-api/reset", timeout=10)
         self._keys = self._user("owner", [{"Effect": "Allow", "Action": "*", "Resource": "*"}])
         self._operator = self._user("operator", operators_policy())
         # From now on it asks who may do what.
