@@ -115,6 +115,24 @@ def test_each_number_has_limits_and_the_service_has_the_same() -> None:
                 Settings.from_environment({name.upper(): str(refused)})
 
 
+def test_a_worker_may_have_as_many_threads_as_the_service_takes() -> None:
+    """A text, since empty runs none."""
+    allowed = LIMITS["control_patterns"]["worker_threads"]["matches"]
+    least, most = LIMITS["control_ranges"]["processor_threads"]
+    let_in = [number for number in range(2 * most) if re.fullmatch(allowed, str(number))]
+    assert let_in == [*range(least + 1, most + 1)]
+
+
+def test_each_option_of_a_playbook_is_known_to_the_search_for_misspelled_names() -> None:
+    restore = yaml.safe_load((ANSIBLE / "roles/restore/meta/argument_specs.yml").read_text())
+    known = {*OPTIONS, *LIMITS["control_playbook_options"]}
+    known |= restore["argument_specs"]["main"]["options"].keys()
+    texts = [path.read_text() for path in ANSIBLE.glob("*.yml") if path.name != "inventory.yml"]
+    named = {name for text in texts for name in re.findall(r"-e '?(\w+)=", text)}
+    assert len(named) > 20
+    assert named - known == set()
+
+
 @pytest.mark.parametrize(
     "delays", ["none", "0s", "1s, 2m", "999999999ms", "1999999s", "39999m", "699h", "29d"]
 )
