@@ -207,6 +207,18 @@ def test_each_rule_leads_to_a_section_of_the_guide() -> None:
     )
 
 
+def test_what_is_advised_are_playbooks_with_options_that_they_have() -> None:
+    playbooks = REPOSITORY / "deploy/ansible"
+    for rule in ALL:
+        for name, options in re.findall(r"([a-z]+\.yml)((?: -[-\w]+ [^ ;,]+)*)", rule.advice):
+            text = (playbooks / name).read_text()
+            wanted = set(re.findall(r"-e (\w+)=", options))
+            assert wanted <= set(re.findall(r"\w+", text)), rule.name
+            # These do something to a host when they are told what, and to which one.
+            assert name not in ("database.yml", "maintenance.yml") or wanted, rule.name
+            assert name != "drain.yml" or "--limit" in options, rule.name
+
+
 def test_alerts_that_prometheus_has_too_agree_with_it() -> None:
     groups = [
         group

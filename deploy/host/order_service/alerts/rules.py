@@ -71,7 +71,8 @@ RULES = {
         "OrderServiceClosed", WARNING, 60, "Run maintenance.yml -e on=false.", "Maintenance"
     ),
     "drain": Rule(
-        "OrderServiceDrained", WARNING, 60, "Run drain.yml -e drain=false.", "Maintenance"
+        "OrderServiceDrained", WARNING, 60, "Run drain.yml --limit HOST -e drain=false.",
+        "When one host is not enough",
     ),
     "queue": Rule(
         "OrderServiceQueueOld", CRITICAL, 5,
@@ -120,7 +121,8 @@ RULES = {
     ),
     "database": Rule(
         "OrderServiceMemberAway", WARNING, 5,
-        "Run database.yml, which brings it back once its host runs.", _STATUS,
+        "Once its host runs it comes back by itself; if not, run database.yml -e rejoin=HOST.",
+        "When one host is not enough",
     ),
     "disk": Rule("OrderServiceDiskFull", CRITICAL, 15, _FULL, "The disk is full"),
     "disk trend": Rule("OrderServiceDiskFills", WARNING, 60, _FULL, "The disk is full"),

@@ -105,7 +105,7 @@ def drained() -> Iterator[Line]:
     if drain.FILE.exists():
         told = read_json(drain.FILE, {})
         text = f"balancers send nobody here since {when(told['since'])}, as {told['by']} wants it"
-        yield Line("drain", f"{text}; drain.yml -e drain=false ends it", good=False)
+        yield Line("drain", f"{text}; drain.yml --limit HOST -e drain=false ends it", good=False)
 
 
 def lock() -> Iterator[Line]:
