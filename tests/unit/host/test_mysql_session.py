@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from order_service.backup import mysql_session
-from order_service.backup.mysql_session import Server
+from order_service.backup.mysql_session import Server, Session
 from order_service.backup.settings import BackupError
 
 from tests.support.clock import Clock
@@ -17,7 +17,7 @@ def test_a_database_that_restarts_is_waited_for(
     clock = Clock()
     monkeypatch.setattr(mysql_session, "time", clock)
 
-    def query(_server: Server, _sql: str) -> list[list[str]]:
+    def query(_server: Server, _sql: str, _seconds: float) -> list[list[str]]:
         if clock.now < back_after:
             raise BackupError("cannot connect")
         return [["1"]]
@@ -31,3 +31,8 @@ def test_a_database_that_restarts_is_waited_for(
         with pytest.raises(BackupError, match="cannot connect"):
             server.wait_until_up(30)
         assert clock.now == pytest.approx(30, abs=2)
+
+
+def test_a_server_that_is_frozen_is_given_up() -> None:
+    with Session(["sleep", "60"]) as session, pytest.raises(BackupError, match=r"within 0\.2 s"):
+        session.query("SELECT 1", 0.2)

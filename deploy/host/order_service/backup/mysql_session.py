@@ -6,6 +6,7 @@ Passwords stay in files of the container: neither a command line nor an environm
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +15,9 @@ from typing import Self, TextIO, cast
 from order_service.backup.settings import BackupError
 
 _END = "--end of the answer--"
+# The largest table is read within this time, or a server that is frozen is given up.
+QUERY_SECONDS = 3 * 3600
+ANSWER_SECONDS = 10
 # bash hands the password over by a file descriptor.
 _AS_ROOT = (
     'exec "$0" --defaults-extra-file=<(printf \'[client]\\npassword="%s"\\n\''
@@ -51,7 +55,7 @@ class Server:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                self.query("SELECT 1")
+                self.query("SELECT 1", ANSWER_SECONDS)
             except BackupError:
                 if time.monotonic() > deadline:
                     raise
@@ -59,10 +63,10 @@ class Server:
             else:
                 return
 
-    def query(self, sql: str) -> list[list[str]]:
+    def query(self, sql: str, seconds: float = QUERY_SECONDS) -> list[list[str]]:
         """Run one statement in a session of its own and return its rows."""
         with self.session() as session:
-            return session.query(sql)
+            return session.query(sql, seconds)
 
 
 class Session:
@@ -86,22 +90,31 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def query(self, sql: str) -> list[list[str]]:
+    def query(self, sql: str, seconds: float = QUERY_SECONDS) -> list[list[str]]:
         """Run one statement and return its rows; NULL is the text `NULL`.
 
         Raises:
-            BackupError: MySQL refused it, or the connection is gone; the client ends with that.
+            BackupError: MySQL refused it, has not answered within that time, or the connection is
+                gone; the client ends with that.
         """
         rows: list[list[str]] = []
-        # A client that ended has said why: it is read below.
-        with suppress(OSError):
-            self._stdin.write(f"{sql};\nSELECT '{_END}';\n")
-            self._stdin.flush()
-        for line in self._stdout:
-            if line == f"{_END}\n":
-                return rows
-            rows.append(line.rstrip("\n").split("\t"))
-        said = " ".join(" ".join(row) for row in rows[-3:]).strip()
+        deadline = time.monotonic() + seconds
+        given_up = threading.Timer(seconds, self._client.kill)
+        given_up.start()
+        try:
+            # A client that ended has said why: it is read below.
+            with suppress(OSError):
+                self._stdin.write(f"{sql};\nSELECT '{_END}';\n")
+                self._stdin.flush()
+            for line in self._stdout:
+                if line == f"{_END}\n":
+                    return rows
+                rows.append(line.rstrip("\n").split("\t"))
+            said = " ".join(" ".join(row) for row in rows[-3:]).strip()
+            if time.monotonic() >= deadline:
+                said = f"no answer within {seconds:g} s"
+        finally:
+            given_up.cancel()
         raise BackupError(f"MySQL refused {sql[:60]!r}: {said or 'no answer'}")
 
     def close(self) -> None:
