@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from order_service.alerts import alert
-from order_service.release import answers, bake, nginx, rollout
+from order_service.backup import backup
+from order_service.release import answers, bake, mysql_upgrade, nginx, rollout
+from order_service.restore import restore
 
 from tests.support.alerted_host import AlertClock, Alerts
 from tests.support.clock import Clock
@@ -19,6 +21,8 @@ from tests.support.fake_host import FakeHost, Program
 from tests.support.hook_receiver import open_receiver
 from tests.support.host_facts import Facts
 from tests.support.relocation import relocate
+from tests.support.secret_volumes import Volumes
+from tests.support.stack_host import StackHost
 
 
 @pytest.fixture
@@ -96,3 +100,26 @@ def roll_out(on: FakeHost, clock: Clock, program: Program) -> Program:  # noqa: 
         program(rollout.main, release, *arguments)
 
     return run
+
+
+@pytest.fixture
+def host(
+    root: Path,
+    docker: FakeDocker,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> StackHost:
+    """MySQL and nginx, as a deployment has left them."""
+    made = StackHost(root, docker, capsys)
+    monkeypatch.setattr(mysql_upgrade, "load", lambda: None)
+    monkeypatch.setattr(backup, "full", lambda _, kind: made.backups.append(kind))
+    monkeypatch.setattr(restore, "prove", lambda _: made.backups.append("restored"))
+    return made
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Volumes:
+    """The folders of the stack's secrets, filled."""
+    made = Volumes(tmp_path)
+    made.make()
+    return made

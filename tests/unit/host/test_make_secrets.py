@@ -4,71 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.service_process import REPOSITORY
-
-PROGRAM = REPOSITORY / "deploy" / "secrets" / "make_secrets.py"
-ACCOUNTS = ("migrator", "service", "backup", "root")
-
-
-class Volumes:
-    """The folders that the program fills, with a group that anyone may give files to: one's own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.own = folder / "own"
-        for name in ("mysql", "migrate", "service", "monitoring", "grafana", "own"):
-            (folder / name).mkdir()
-
-    def make(self, *arguments: str, address: str = "0.0.0.0", **settings: str) -> set[str]:  # noqa: S104
-        """Run the program; return the names of what it made or changed."""
-        given = settings | {
-            "VOLUMES": str(self.folder),
-            "OWN_SECRETS": str(self.own),
-            "MYSQL_GROUP": str(os.getgid()),
-            "MONITORING_GROUP": str(os.getgid()),
-            "GRAFANA_GROUP": str(os.getgid()),
-            "BIND_ADDRESS": address,
-        }
-        run = subprocess.run(
-            [sys.executable, PROGRAM, *arguments],
-            capture_output=True,
-            check=True,
-            env=os.environ | given,
-            text=True,
-        )
-        return set(re.findall(r"^secrets: (?:made|changed) (\S+)$", run.stdout, re.MULTILINE))
-
-    def read(self, name: str) -> str:
-        return (self.folder / name).read_text()
-
-    def passwords(self, suffix: str = "") -> dict[str, str]:
-        return {name: self.read(f"mysql/{name}_password{suffix}") for name in ACCOUNTS}
-
-    def assert_consistent(self) -> None:
-        """Each form of a password is of the same one."""
-        passwords = self.passwords()
-        for name, password in passwords.items():
-            assert f"password={password}\n" in self.read(f"mysql/{name}.cnf")
-        for statements in ("users.sql", "users.live.sql"):
-            for name in ("migrator", "service", "backup"):
-                assert self.read(f"mysql/{statements}").count(f"BY '{passwords[name]}'") == 2
-        assert f"service:{passwords['service']}@" in self.read("service/database_url")
-        assert f"migrator:{passwords['migrator']}@" in self.read("migrate/database_url")
-
-
-@pytest.fixture
-def volumes(tmp_path: Path) -> Volumes:
-    made = Volumes(tmp_path)
-    made.make()
-    return made
+from tests.support.secret_volumes import Volumes
 
 
 def test_they_are_made_once(volumes: Volumes) -> None:
@@ -87,11 +29,6 @@ def test_nobody_else_may_read_them(volumes: Volumes) -> None:
     assert modes == ({0o400} if os.geteuid() == 0 else {0o400, 0o440})
     (volumes.folder / "service" / "auth_password").chmod(0o644)
     assert volumes.make() == {"auth_password"}
-
-
-def test_a_server_at_work_loses_no_grant(volumes: Volumes) -> None:
-    assert "REVOKE" in volumes.read("mysql/users.sql")
-    assert "REVOKE" not in volumes.read("mysql/users.live.sql")
 
 
 def test_the_api_passwords_former_one_is_accepted_until_it_is_retired(volumes: Volumes) -> None:
@@ -224,80 +161,6 @@ def test_an_address_that_is_none_is_refused(volumes: Volumes) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         volumes.make(address="here")
     assert "BIND_ADDRESS: 'here' is not allowed; expected" in refused.value.stderr
-
-
-def test_the_databases_passwords_are_prepared_and_then_used(volumes: Volumes) -> None:
-    old = volumes.passwords()
-    volumes.make("--prepare-database")
-    assert volumes.passwords() == old
-    following = volumes.passwords(".next")
-    for name in ACCOUNTS:
-        change = volumes.read(f"mysql/{name}.next.sql")
-        assert f"BY '{following[name]}' RETAIN CURRENT PASSWORD" in change
-    # Run again after a crash: MySQL may have been told about these already.
-    volumes.make("--prepare-database")
-    assert volumes.passwords(".next") == following
-
-    volumes.make("--commit-database")
-    assert volumes.passwords() == following
-    assert not set(old.values()) & set(following.values())
-    volumes.assert_consistent()
-    assert not list((volumes.folder / "mysql").glob("*.next*"))
-
-
-def test_a_commit_that_was_cut_off_is_ended_by_the_next_one(volumes: Volumes) -> None:
-    volumes.make("--prepare-database")
-    following = volumes.passwords(".next")
-    mysql = volumes.folder / "mysql"
-    (mysql / "service_password.next").replace(mysql / "service_password")
-    volumes.make("--commit-database")
-    assert volumes.passwords() == following
-    volumes.assert_consistent()
-    volumes.make("--commit-database")
-    assert volumes.passwords() == following
-
-
-SERVERS = "10.0.1.1:3306,10.0.1.2:3306"
-
-
-def test_hosts_that_share_a_database_verify_each_of_its_servers(volumes: Volumes) -> None:
-    (volumes.own / "database_ca").write_text("the authority\n")
-    made = volumes.make("--overlap", DATABASE_SERVERS=SERVERS)
-    assert {"database_ca.pem", "database_url", "recovery.sql", "admin_password"} <= made
-    passwords = volumes.passwords()
-    for folder, account in (("service", "service"), ("migrate", "migrator")):
-        assert volumes.read(f"{folder}/database_url") == (
-            f"mysql+pymysql://{account}:{passwords[account]}@{SERVERS}/orders"
-            "?ssl_ca=/run/secrets/database_ca.pem"
-        )
-        assert volumes.read(f"{folder}/database_ca.pem") == "the authority\n"
-    # The authority is brought by deployments alone.
-    (volumes.own / "database_ca").unlink()
-    assert volumes.make(DATABASE_SERVERS=SERVERS) == set()
-    # The members of a group have the accounts from one another.
-    assert "sql_log_bin = 0" not in volumes.read("mysql/users.live.sql")
-    assert volumes.read("mysql/replication_password") in volumes.read("mysql/recovery.sql")
-    volumes.make(DATABASE_SERVERS="10.0.1.1:3306")
-    assert "sql_log_bin = 0" in volumes.read("mysql/users.live.sql")
-
-
-def test_a_database_that_somebody_else_runs_is_taken_as_it_is(tmp_path: Path) -> None:
-    volumes = Volumes(tmp_path)
-    with pytest.raises(subprocess.CalledProcessError) as refused:
-        volumes.make(PARTS="web")
-    assert "expected database_url in the inventory" in refused.value.stderr
-    (volumes.own / "database_url").write_text("mysql+pymysql://s:p@db/orders\n")
-    volumes.make(PARTS="web,worker")
-    assert volumes.read("service/database_url") == "mysql+pymysql://s:p@db/orders"
-    assert volumes.read("migrate/database_url") == "mysql+pymysql://s:p@db/orders"
-    (volumes.own / "database_migrator_url").write_text("mysql+pymysql://m:p@db/orders\n")
-    volumes.make(PARTS="web")
-    assert volumes.read("migrate/database_url") == "mysql+pymysql://m:p@db/orders"
-    assert list((tmp_path / "mysql").iterdir()) == []
-    # Whoever changes the API's password brings none.
-    for path in volumes.own.iterdir():
-        path.unlink()
-    assert volumes.make("--change-api", PARTS="web") == {"auth_password", "auth_password_previous"}
 
 
 def test_a_host_that_has_a_head_makes_nothing_that_it_was_not_handed(
