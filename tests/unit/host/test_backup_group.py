@@ -32,7 +32,9 @@ def settings(root: Path) -> Settings:
 
 def tell(monkeypatch: pytest.MonkeyPatch, rows: Rows) -> None:
     """Have the server tell this of its group."""
-    monkeypatch.setattr(Server, "query", lambda _, sql, *_: rows if "MEMBER_ID" in sql else [["1"]])
+    monkeypatch.setattr(
+        Server, "query", lambda _, sql, *__: rows if "MEMBER_ID" in sql else [["1"]]
+    )
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,11 @@ class Login:
 
     def options(self) -> str:
         """Return a file of options for MySQL's clients."""
-        quoted = self.password.replace("\\", "\\\\")
         lines = ["[client]", "protocol=tcp", f"host={self.host}", f"port={self.port}"]
-        lines += [f'user="{self.user}"', f'password="{quoted}"']
+        for name, value in (("user", self.user), ("password", self.password)):
+            # What is between the first quotation mark and the last one.
+            escaped = value.replace("\\", "\\\\")
+            lines.append(f'{name}="{escaped}"')
         if self.authority:
             lines += ["ssl-mode=VERIFY_IDENTITY", f"ssl-ca={self.authority}"]
         return "\n".join(lines) + "\n"
