@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.cases import Cases
 from tests.support.control_node import PlaybookRun
-from tests.support.local_hosts import local_host, write_program
+from tests.support.local_hosts import in_parts, local_host, write_program
 from tests.support.service_process import REPOSITORY
 
 pytestmark = pytest.mark.extended
@@ -53,11 +53,7 @@ class Group:
         self, monkeypatch: pytest.MonkeyPatch, *arguments: str, **settings: object
     ) -> PlaybookRun:
         """Run credentials.yml."""
-        children = {
-            part: {"hosts": {name: self._hosts[name] for name in names}}
-            for part, names in PARTS.items()
-        }
-        inventory = {"order_service": {"children": children, "vars": SETTINGS}}
+        inventory = in_parts(PARTS, self._hosts, SETTINGS)
         monkeypatch.setattr(self._cases, "inventory", lambda _: inventory)
         extra = json.dumps(settings)
         return self._cases.try_playbook("credentials-in-turn.yml", "-e", extra, *arguments)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.control_fixtures import NewCheckout
 from tests.support.control_node import ControlNode
-from tests.support.local_hosts import write_program
+from tests.support.local_hosts import HERE, write_program
 
 # The second host's server has everything; the first finds a group at the second time only.
 PROGRAM = """#!/bin/sh
@@ -45,9 +45,8 @@ class Hosts(ControlNode):
             name: {"order_service_root": str(self.folder / name), "private_address": address}
             for name, address in ADDRESSES.items()
         }
-        here = {"ansible_connection": "local", "ansible_become": False}
         groups: dict[str, Any] = {
-            "database": {"hosts": hosts, "vars": here},
+            "database": {"hosts": hosts, "vars": HERE},
             "web": {"hosts": {"web-1": {"private_address": "10.0.0.9"}}},
         }
         return {"order_service": {"children": groups, "vars": dict(variables)}}

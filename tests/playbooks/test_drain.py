@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.control_fixtures import NewCheckout
 from tests.support.control_node import ControlNode
-from tests.support.local_hosts import write_program
+from tests.support.local_hosts import HERE, write_program
 
 # Takes clients until it is told to send them away.
 PROGRAM = """#!/bin/sh
@@ -35,8 +35,7 @@ class Hosts(ControlNode):
             name: {"order_service_root": str(self.folder / name), "private_address": f"10.0.0.{at}"}
             for at, name in enumerate(WEB, 1)
         }
-        here = {"ansible_connection": "local", "ansible_become": False}
-        groups["web"] = {"hosts": web, "vars": here}
+        groups["web"] = {"hosts": web, "vars": HERE}
         settings = {"trusted_proxies": ["10.0.0.0/24"], **variables}
         return {"order_service": {"children": groups, "vars": settings}}
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.cases import Cases
+from tests.support.local_hosts import HERE, write_program
 
 PLAYBOOK = """
 - name: Write what Compose reads
@@ -30,7 +31,10 @@ PLAYBOOK = """
       vars:
         template: "{{ playbook_dir }}/roles/release/templates/dotenv.j2"
 """
-PROGRAMS = {"docker": '[ -n "$NETWORK" ] && echo "$NETWORK"', "ip": "echo '[]'"}
+PROGRAMS = {
+    "docker": '#!/bin/sh\n[ -n "$NETWORK" ] && echo "$NETWORK"',
+    "ip": "#!/bin/sh\necho '[]'",
+}
 # What Docker says of nginx's network, what addresses the host has, and what Compose is told.
 CASES = {
     "fresh": ("", "::1 lo", {"BIND_ADDRESS=", "IPV6=true"}),
@@ -45,13 +49,11 @@ def folder(cases: Cases, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where one run has written the settings of all cases."""
     folder = tmp_path_factory.mktemp("ipv6")
     for name, script in PROGRAMS.items():
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-        (folder / name).chmod(0o755)
+        write_program(folder / name, script)
     hosts: dict[str, dict[str, Any]] = {}
     for case, (network, addresses, _) in CASES.items():
         (folder / f"{case}.addresses").write_text(addresses)
-        hosts[case] = {
-            "ansible_connection": "local",
+        hosts[case] = HERE | {
             "network": network,
             "programs": str(folder),
             "release_ipv6_addresses": str(folder / f"{case}.addresses"),

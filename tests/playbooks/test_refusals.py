@@ -12,6 +12,7 @@ import yaml
 
 from tests.support.cases import CHECKS, NOWHERE, Cases
 from tests.support.control_fixtures import NewCheckout
+from tests.support.local_hosts import HERE, write_program
 from tests.support.service_process import REPOSITORY
 
 ANSIBLE = REPOSITORY / "deploy" / "ansible"
@@ -61,7 +62,6 @@ WRONG: dict[str, Any] = {
 SECRET = "brought along by the operator"
 REMEDY = "pip install --require-hashes -r requirements-deploy.txt"
 # A host that lets Ansible in: this machine, with stand-ins for what the checks ask.
-HERE = {"ansible_connection": "local", "ansible_become": False}
 PROGRAMS = {
     "apt-config": "",
     "apt-get": """echo "'http://no host/debian/dists/trixie/InRelease' packages_InRelease 0" """,
@@ -224,8 +224,7 @@ def told(
     uncommitted.replace("wsgi.py", "import", "# not committed\nimport")
     programs = tmp_path_factory.mktemp("programs")
     for name, script in PROGRAMS.items():
-        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
-        (programs / name).chmod(0o755)
+        write_program(programs / name, f"#!/bin/sh\n{script}\n")
     settings = {name: of_the_case for name, (of_the_case, _) in CASES.items()} | {
         "manual": of_the_manual(tmp_path_factory.mktemp("manual")),
         "no-git": {"control_repository": str(tmp_path_factory.mktemp("no-git"))},

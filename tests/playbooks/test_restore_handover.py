@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.cases import Cases
-from tests.support.local_hosts import write_program
+from tests.support.local_hosts import HERE, write_program
 
 pytestmark = pytest.mark.extended
 
@@ -58,11 +58,7 @@ def handed(cases: Cases, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     key.write_text(KEY)
     program = write_program(folder / "order-service", PROGRAM)
     places = {"BACKUPS": str(backups), "KEY": str(key)}
-    here = {
-        "ansible_connection": "local",
-        "ansible_become": False,
-        "order_service_program": [str(program)],
-    }
+    here = HERE | {"order_service_program": [str(program)]}
     hosts = {
         host: here
         | {"order_service_deployer": host}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.cases import Cases
 from tests.support.control_node import PlaybookRun
-from tests.support.local_hosts import local_host, write_program
+from tests.support.local_hosts import in_parts, local_host, write_program
 
 pytestmark = pytest.mark.extended
 
@@ -43,11 +43,7 @@ class Group:
     def restore(self, monkeypatch: pytest.MonkeyPatch, **settings: object) -> PlaybookRun:
         """Run restore.yml."""
         parts = {"database": DATABASES, "web": ["web1"]}
-        children = {
-            part: {"hosts": {name: self._hosts[name] for name in names}}
-            for part, names in parts.items()
-        }
-        inventory = {"order_service": {"children": children, "vars": {"public_names": ["o.test"]}}}
+        inventory = in_parts(parts, self._hosts, {"public_names": ["o.test"]})
         monkeypatch.setattr(self._cases, "inventory", lambda _: inventory)
         return self._cases.try_playbook("restore.yml", "-e", json.dumps(settings))
 

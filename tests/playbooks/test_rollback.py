@@ -10,11 +10,12 @@ import pytest
 
 from tests.support.cases import Cases
 from tests.support.control_node import PlaybookRun
+from tests.support.local_hosts import HERE, in_parts, write_program
 
 # What each host's program does.
 PROGRAMS = {
-    "good": 'echo "$@" >>"$0.called"; echo "CHANGED: 1a2b serves, in blue"',
-    "bad": 'echo "stopped blue"; echo "FAILED: it did not get ready" >&2; exit 1',
+    "good": '#!/bin/sh\necho "$@" >>"$0.called"; echo "CHANGED: 1a2b serves, in blue"',
+    "bad": '#!/bin/sh\necho "stopped blue"; echo "FAILED: it did not get ready" >&2; exit 1',
 }
 
 
@@ -26,14 +27,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(cases: Cases, root: Path) -> PlaybookRun:
     """The playbook for this machine as three hosts: of the third, nothing is there."""
-    hosts: dict[str, dict[str, Any]] = {}
-    for name, script in (PROGRAMS | {"none": ""}).items():
-        hosts[name] = {"ansible_connection": "local", "ansible_become": False}
-        hosts[name] |= {"order_service_root": str(root / name), "deploy_lock_wait_seconds": 7}
-        (root / name).mkdir()
-        if script:
-            (root / name / "order-service").write_text(f"#!/bin/sh\n{script}\n")
-            (root / name / "order-service").chmod(0o755)
+    for name, script in PROGRAMS.items():
+        write_program(root / name / "order-service", script)
+    (root / "none").mkdir()
+    hosts = {
+        name: HERE | {"order_service_root": str(root / name), "deploy_lock_wait_seconds": 7}
+        for name in (*PROGRAMS, "none")
+    }
     return cases.try_playbook("rollback.yml", **hosts)
 
 
@@ -68,15 +68,11 @@ def group(root: Path, cases: Cases, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number, (name, release) in enumerate({"web-1": "older", "web-2": "newer"}.items(), start=1):
         (folder / name / "state").mkdir(parents=True)
         (folder / name / "state/ledger.json").write_text(json.dumps({"active": release}))
-        program = folder / name / "order-service"
-        program.write_text(f"#!/bin/sh\n{PROGRAMS['good']}\n")
-        program.chmod(0o755)
-        hosts[name] = {"ansible_connection": "local", "ansible_become": False}
-        hosts[name] |= {"order_service_root": str(folder / name)}
+        write_program(folder / name / "order-service", PROGRAMS["good"])
+        hosts[name] = HERE | {"order_service_root": str(folder / name)}
         hosts[name] |= {"private_address": f"10.0.0.{number}"}
     settings = {"trusted_proxies": [], "database_url": "mysql+pymysql://a:b@db.example.com/orders"}
-    inventory = {"children": {"web": {"hosts": hosts}}, "vars": settings}
-    monkeypatch.setattr(cases, "inventory", lambda _: {"order_service": inventory})
+    monkeypatch.setattr(cases, "inventory", lambda _: in_parts({"web": [*hosts]}, hosts, settings))
     return folder
 
 

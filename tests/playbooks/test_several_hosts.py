@@ -15,6 +15,7 @@ import yaml
 
 from tests.support.cases import NO_PORT, NOWHERE, Cases
 from tests.support.control_node import PlaybookRun
+from tests.support.local_hosts import HERE, in_parts, write_program
 
 # In the order of the inventory, which is not the one of a release.
 GROUPS = {
@@ -34,6 +35,11 @@ ADDRESSES = {
 RELEASE, FORMER = "0123456789ab", "ba9876543210"
 BROKEN = "web-2"
 ALL = "order_service"
+SETTINGS = {
+    "public_names": ["orders.example.com"],
+    "worker_threads": "4",
+    "release_ipv6_addresses": "/dev/null",
+}
 # Instead of what the host has: nobody answers.
 LOST = {
     "ansible_connection": "ssh",
@@ -88,28 +94,24 @@ exec /usr/bin/python3 "$@"
 """
 
 
-def executable(path: Path, text: str, **words: object) -> None:
+def write_filled(path: Path, text: str, **words: object) -> None:
     for word, value in words.items():
         text = text.replace(f"@{word.upper()}@", str(value))
-    path.write_text(text)
-    path.chmod(0o755)
+    write_program(path, text)
 
 
 def new_host(folder: Path, name: str) -> dict[str, Any]:
     """Make the host's folder, and return what the inventory says of it."""
     root = folder / name
     shipped = root / "releases" / RELEASE
-    for made in (shipped / "deploy/host", root / "state", root / "volume"):
+    for made in (shipped, root / "state", root / "volume"):
         made.mkdir(parents=True)
     (shipped / ".shipped").touch()
-    words = {"root": root, "broken": BROKEN, "former": FORMER}
-    executable(shipped / "deploy/host/__main__.py", PROGRAM, **words)
-    executable(root / "order-service", PROGRAM, **words)
-    executable(root / "python", PYTHON, host=name)
+    for program in (shipped / "deploy/host/__main__.py", root / "order-service"):
+        write_filled(program, PROGRAM, root=root, broken=BROKEN, former=FORMER)
+    write_filled(root / "python", PYTHON, host=name)
     (root / "state/ledger.json").write_text(json.dumps({"active": FORMER}))
-    return {
-        "ansible_connection": "local",
-        "ansible_become": False,
+    return HERE | {
         "ansible_python_interpreter": str(root / "python"),
         "private_address": ADDRESSES[name],
         "order_service_root": str(root),
@@ -118,16 +120,6 @@ def new_host(folder: Path, name: str) -> dict[str, Any]:
         "order_service_deployer": "me@here",
         "image_shipped": {"stat": {"exists": True}},
     }
-
-
-def inventory(hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    children = {part: {"hosts": {name: hosts[name] for name in GROUPS[part]}} for part in GROUPS}
-    settings = {
-        "public_names": ["orders.example.com"],
-        "worker_threads": "4",
-        "release_ipv6_addresses": "/dev/null",
-    }
-    return {"order_service": {"children": children, "vars": settings}}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +133,7 @@ def hosts(folder: Path) -> dict[str, dict[str, Any]]:
     made = {name: new_host(folder, name) for name in ADDRESSES}
     (folder / "head" / "image").write_text("sha256:1\n")
     (folder / "web-1" / "image").write_text("sha256:of another build\n")
-    executable(folder / "docker", DOCKER, folder=folder, release=RELEASE)
+    write_filled(folder / "docker", DOCKER, folder=folder, release=RELEASE)
     return made
 
 
@@ -156,7 +148,7 @@ def run_play(
     (cases.ansible_folder / "one.yml").write_text(yaml.safe_dump([play]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(folder), prepend=os.pathsep)
-        patch.setattr(cases, "inventory", lambda _: inventory(hosts))
+        patch.setattr(cases, "inventory", lambda _: in_parts(GROUPS, hosts, SETTINGS))
         return cases.try_playbook("one.yml", "--tags=release", *arguments)
 
 
@@ -254,9 +246,11 @@ def test_each_host_is_told_what_it_is_there_for(deployed: PlaybookRun, folder: P
     assert web >= {
         "DATABASE_SERVERS=10.0.0.4:3306", "PARTS=web", "PRIVATE_ADDRESS=10.0.0.1", "HEAD=head",
         "PROCESSOR_THREADS=0", "TRUSTED_PROXIES='10.0.0.5'", "PROXY_PROTOCOL=on",
+        "BALANCERS=10.0.0.5",
     }  # fmt: skip
     assert "COMPOSE_PROFILES=worker" not in web
-    assert not [line for line in head if line.startswith(("HEAD=", "PROCESSOR_THREADS="))]
+    of_others = ("HEAD=", "PROCESSOR_THREADS=", "BALANCERS=")
+    assert not [line for line in head if line.startswith(of_others)]
 
 
 def test_groups_of_the_same_names_may_be_somebody_elses(
@@ -278,5 +272,6 @@ def test_groups_of_the_same_names_may_be_somebody_elses(
     (cases.ansible_folder / "shown.yml").write_text(yaml.safe_dump([play]))
     shown = cases.try_playbook("shown.yml").succeeded().output
     assert "COMPOSE_PROJECT_NAME=order-service" in shown
-    for name in ("PARTS", "HEAD", "PROCESSOR_THREADS", "TRUSTED_PROXIES", "PROXY_PROTOCOL"):
+    of_groups = ("PARTS", "HEAD", "PROCESSOR_THREADS", "TRUSTED_PROXIES", "BALANCERS")
+    for name in (*of_groups, "PROXY_PROTOCOL"):
         assert f"{name}=" not in shown
