@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.support.host_facts import Facts, stamp
+from tests.support.ports import free_port
 
 PENDING = {"next": "", "since": "2026-11-22T10:15:00Z", "by": "ann@laptop"}
 ATTENTION = "HostNeedsAttention"
@@ -60,6 +61,10 @@ CAUSES = {
     "drained": Cause(
         lambda on: on.write("upstream/drain", since=stamp(hours=1), by="ann@laptop"), "drain",
         "nobody here since .*, as ann@laptop", "Drained",
+    ),
+    "balancer": Cause(
+        lambda on: on.balancer(free_port()), "balancer", "127.0.0.1 does not answer: .*refused",
+        "BalancerAway",
     ),
     "left": Cause(
         lambda on: on.database_moved(), "container", "mysql-1 is still there, though",

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from order_service.certificates import authority
 from order_service.database import members
 from order_service.release import ledger as ledgers
-from order_service.status import machine
+from order_service.status import balancers, machine
 
 from tests.support.fake_host import FakeHost
+from tests.support.ports import HOST
 
 GIBIBYTE = 1024**3
 
@@ -183,6 +184,11 @@ class Facts:
         """Have the database on another host since, and the container still here."""
         self.on.become("web", HEAD="db1")
         self.on.docker.add("mysql")
+
+    def balancer(self, port: int) -> None:
+        """Have one in front of this host, which is to listen on that port."""
+        self._monkeypatch.setattr(balancers, "PORT", port)
+        self.on.become("web", HEAD="db1", BALANCERS=HOST)
 
     def member(self, host: str, state: str, certificate_days: float = 15) -> None:
         """Have this database of three in a group, and one of them in that state; or not in it."""

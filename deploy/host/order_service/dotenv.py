@@ -35,6 +35,11 @@ def database_servers() -> list[str]:
     return _listed("DATABASE_SERVERS")
 
 
+def balancers() -> list[str]:
+    """Return the addresses of the inventory's hosts that send clients to this one."""
+    return _listed("BALANCERS")
+
+
 def has_external_database() -> bool:
     """Return whether somebody else runs the database."""
     return bool(database_servers()) and not (has_part(DATABASE) or head())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from order_service.status import status
 from tests.support.fake_host import Program
 from tests.support.host_causes import CAUSES
 from tests.support.host_facts import Facts, stamp
+from tests.support.ports import HOST
 
 Told = list[dict[str, Any]]
 
@@ -67,6 +69,16 @@ def test_a_host_tells_of_what_it_is_there_for(
     code, told = tell()
     assert {line["part"] for line in told} == {"release"} | MACHINE | told_of
     assert code == 0, told
+
+
+def test_a_balancer_that_answers_is_good(
+    facts: Facts, tell: Callable[[], tuple[int, Told]]
+) -> None:
+    with socket.create_server((HOST, 0)) as listening:
+        facts.balancer(listening.getsockname()[1])
+        code, told = tell()
+    assert [line["text"] for line in told if line["part"] == "balancer"] == [f"{HOST} answers"]
+    assert code == 0
 
 
 @pytest.mark.parametrize("cause", CAUSES)

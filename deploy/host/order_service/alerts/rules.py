@@ -74,6 +74,11 @@ RULES = {
         "OrderServiceDrained", WARNING, 60, "Run drain.yml --limit HOST -e drain=false.",
         "When one host is not enough",
     ),
+    "balancer": Rule(
+        "OrderServiceBalancerAway", CRITICAL, 2,
+        "On its host read `journalctl -u haproxy -u keepalived`, then run deploy.yml.",
+        "When one host is not enough",
+    ),
     "queue": Rule(
         "OrderServiceQueueOld", CRITICAL, 5,
         "Look in the console for what the processors do; give them more threads.", _MONITORING,

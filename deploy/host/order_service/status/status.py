@@ -15,7 +15,7 @@ from functools import wraps
 from typing import Any
 
 from order_service.dotenv import DATABASE, WEB, database_servers, has_part, keeps_backups
-from order_service.status import backups, database, machine, processing, serving, trust
+from order_service.status import backups, balancers, database, machine, processing, serving, trust
 from order_service.status.line import Line
 
 UNKNOWN = "unknown"
@@ -51,6 +51,7 @@ READINGS: tuple[Reading, ...] = (
     serving.containers,
     where(for_clients, serving.closed),
     where(for_clients, serving.drained),
+    where(for_clients, balancers.reached),
     where(for_clients, processing.processing),
     where(for_clients, trust.certificate),
     where(has_database, trust.mysql_certificate),
