@@ -1,30 +1,33 @@
-"""A host whose MySQL somebody else runs: over verified TLS, with no root there.
+"""A host that gives its database to a provider: over verified TLS, with no root there.
 
 One story, in its order: each test goes on from where the one before has left the host.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from order_service.certificates import authority
 
 from tests.hosts.conftest import SETTINGS, NewHost
 from tests.support.control_fixtures import NewCheckout, NewControlNode
+from tests.support.control_node import PlaybookRun
 from tests.support.databases import order_body
-from tests.support.deployment import RELEASE_ONLY, Deployment
+from tests.support.deployment import MYSQL, RELEASE_ONLY, Deployment
 from tests.support.docker import docker
 from tests.support.mysql_server import MySQLServer
 from tests.support.polling import wait_until
 from tests.support.registry import Registry
 from tests.support.several_hosts import PrivateNetwork
+from tests.support.stack import StackClient
 
 FILES = ("ca", "cert", "key")
+OWN, PAUSED, AFTERWARDS = range(1, 11), 11, 12
+DEPLOY_SECONDS = 900
 SERVICE, ADMIN, READER = "service:its-password", "provided:the-users", "reader:reads-only"
 
 
@@ -58,95 +61,123 @@ class Managed:
             "database_ca": str(self.ca),
         }
 
+    def tables(self) -> list[tuple[str]]:
+        """Return the tables of its database."""
+        return self.server.query("SHOW TABLES FROM orders")
+
+    def completed(self) -> set[int]:
+        """Return which orders are completed there."""
+        query = "SELECT order_id FROM orders.orders WHERE outcome = 'Completed'"
+        return {number for (number,) in self.server.query(query)}
+
     def _url(self, login: str) -> str:
         return f"mysql+pymysql://{login}@{self._address}:3306/orders"
 
 
+@dataclass
+class Story:
+    """The host, the provider's server, and a client of the host as it was at first."""
+
+    host: Deployment
+    managed: Managed
+    client: StackClient
+
+    def deploy(self, *arguments: str, **settings: str) -> PlaybookRun:
+        """Deploy with the provider's server; settings in the place of the right ones."""
+        told = {**self.managed.settings(), **settings}
+        return self.host.node.start_playbook("deploy.yml", *arguments, **told).wait(DEPLOY_SECONDS)
+
+    def playbook(self, name: str, **variables: object) -> PlaybookRun:
+        return self.host.node.playbook(name, **self.managed.settings(), **variables)
+
+    def refusal(self, **settings: str) -> str:
+        """Deploy, which must be refused; return what it says, as a reader joins the lines."""
+        run = self.deploy(*RELEASE_ONLY, **settings)
+        assert run.returncode != 0, run.output
+        return " ".join(run.output.split())
+
+    def restore(self) -> None:
+        """Restore the newest backup in the place of the live data."""
+        confirm = f"replace live data of {self.host.remote.name}"
+        self.playbook("restore.yml", restore_to="live", confirm=confirm)
+
+    def in_app(self, *command: str) -> None:
+        self.host.remote.docker("exec", self.host.app, *command)
+
+
 @pytest.fixture(scope="module")
-def bare(
+def story(
     new_mirrored_host: NewHost,
     new_checkout: NewCheckout,
     new_control_node: NewControlNode,
     registry: Registry,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Managed, Deployment]]:
-    """The server with an account of its administrator, and a bare host."""
-    host, checkout = new_mirrored_host(), new_checkout()
+) -> Iterator[Story]:
+    """A host with a MySQL of its own, and orders; and the server of a provider."""
+    remote, checkout = new_mirrored_host(), new_checkout()
     with ExitStack() as stack:
         server = stack.enter_context(MySQLServer.start())
         network = stack.enter_context(PrivateNetwork())
         network.join(server)
-        network.join(host)
+        network.join(remote)
         managed = Managed(server, network.address(server), tmp_path_factory.mktemp("tls"))
-        settings: dict[str, Any] = {
-            **SETTINGS, **managed.settings(), "docker_registry_mirrors": [registry.url],
-        }  # fmt: skip
-        yield managed, Deployment(host, checkout, new_control_node(checkout, host, **settings))
+        variables = {**SETTINGS, "docker_registry_mirrors": [registry.url]}
+        host = Deployment(remote, checkout, new_control_node(checkout, remote, **variables))
+        host.deploy()
+        ca = tmp_path_factory.mktemp("client") / "ca.crt"
+        ca.write_bytes(host.ca.read_bytes())
+        client = StackClient(443, ca, host.host, host.password)
+        assert {client.post(order_body(number)).status for number in OWN} == {201}
+        yield Story(host, managed, client)
 
 
-@pytest.fixture
-def managed(bare: tuple[Managed, Deployment]) -> Managed:
-    return bare[0]
+def test_a_server_that_cannot_prove_itself_is_refused(story: Story) -> None:
+    told = story.refusal(database_ca=str(story.managed.other_ca))
+    assert "database_url: the database cannot be used: its certificate is of another auth" in told
+    assert story.client.get("/orders/1").status == 200
 
 
-@pytest.fixture
-def host(bare: tuple[Managed, Deployment]) -> Deployment:
-    return bare[1]
+def test_an_account_that_may_only_read_is_refused(story: Story) -> None:
+    told = story.refusal(database_url=story.managed.settings(READER)["database_url"])
+    assert "database_url: the database cannot be used: its account lacks INSERT" in told
+    assert story.managed.tables() == []
+    assert story.client.get("/orders/1").status == 200
 
 
-def refusal(host: Deployment, *arguments: str, **settings: str) -> str:
-    """Deploy, which must be refused; return what it says, as a reader joins the lines."""
-    run = host.try_deploy(*arguments, **settings)
-    assert run.returncode != 0, run.output
-    return " ".join(run.output.split())
-
-
-def test_a_server_that_cannot_prove_itself_is_refused(managed: Managed, host: Deployment) -> None:
-    told = refusal(host, database_ca=str(managed.other_ca))
-    assert "database_url: " in told
-    assert "certificate verify failed" in told
-    assert host.running() == set()
-
-
-def test_an_account_that_may_only_read_is_refused(managed: Managed, host: Deployment) -> None:
-    url = managed.settings(READER)["database_url"]
-    told = refusal(host, *RELEASE_ONLY, database_url=url)
-    assert "database_url: " in told
-    assert re.search(r"lacks .*INSERT", told), told
-    assert host.running() == set()
-    assert managed.server.query("SHOW TABLES FROM orders") == []
-
-
-def test_it_serves_with_an_account_that_a_playbook_makes(
-    managed: Managed, host: Deployment
-) -> None:
-    host.node.playbook("managed_database.yml")
-    host.deploy()
-    assert {host.client().post(order_body(number)).status for number in range(1, 11)} == {201}
-    wait_until(lambda: ended(managed) == 10, 60, "the orders' ends")
-    assert not any("mysql" in name for name in host.running())
-    (row,) = managed.server.query("SHOW GRANTS FOR service")[:1]
+def test_the_data_moves_to_it_by_the_steps_of_the_guide(story: Story) -> None:
+    host, client = story.host, story.client
+    story.playbook("managed_database.yml")
+    (row,) = story.managed.server.query("SHOW GRANTS FOR service")[:1]
     assert row == ("GRANT USAGE ON *.* TO `service`@`%`",)
-
-
-def test_the_second_run_changes_nothing(host: Deployment) -> None:
-    assert host.deploy().recap.changed == 0
-    assert host.node.playbook("managed_database.yml").recap.changed == 0
-
-
-def test_a_backup_comes_back_into_it(managed: Managed, host: Deployment) -> None:
+    story.in_app("flask", "processing", "pause")
+    assert client.post(order_body(PAUSED)).status == 201
+    host.node.playbook("maintenance.yml", "-e", "on=true")
     host.node.playbook("backup.yml")
-    managed.server.query("UPDATE orders.orders SET user_id = 424242")
-    host.node.playbook(
-        "restore.yml", restore_to="live", confirm=f"replace live data of {host.remote.name}"
-    )
-    rows = managed.server.query("SELECT COUNT(*), MAX(user_id) = 424242 FROM orders.orders")
-    assert rows == [(10, 0)]
-    assert host.client().post(order_body(11)).status == 201
+    story.deploy().succeeded()
+    assert client.post(order_body(AFTERWARDS)).status == 503, "it is still closed"
+    story.restore()
+    story.in_app("flask", "processing", "resume")
+    story.playbook("maintenance.yml", on="false")
+    assert client.post(order_body(PAUSED)).status == 409
+    assert client.post(order_body(AFTERWARDS)).status == 201
+    everything = {*OWN, PAUSED, AFTERWARDS}
+    wait_until(lambda: story.managed.completed() == everything, 60, "the orders' ends")
+    # It is told what is nobody's any more.
+    assert "mysql-1 is still there" in " ".join(story.playbook("status.yml").output.split())
+    host.remote.docker("rm", "--force", MYSQL)
+    assert client.get("/orders/1").status == 200
 
 
-def ended(managed: Managed) -> int:
-    """Return how many orders are completed."""
-    query = "SELECT COUNT(*) FROM orders.orders WHERE outcome = 'Completed'"
-    ((number,),) = managed.server.query(query)
-    return int(number)
+def test_the_second_run_changes_nothing(story: Story) -> None:
+    assert story.deploy().succeeded().recap.changed == 0
+    assert story.playbook("managed_database.yml").recap.changed == 0
+
+
+def test_a_backup_comes_back_into_it(story: Story) -> None:
+    story.playbook("backup.yml")
+    story.managed.server.query("UPDATE orders.orders SET user_id = 424242")
+    story.restore()
+    rows = story.managed.server.query("SELECT COUNT(*) FROM orders.orders WHERE user_id = 424242")
+    assert rows == [(0,)]
+    assert story.managed.completed() == {*OWN, PAUSED, AFTERWARDS}
+    assert story.client.post(order_body(AFTERWARDS + 1)).status == 201
