@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import pytest
 
+from tests.support.own_modules import load
 from tests.support.service_process import REPOSITORY
 
-FILE = REPOSITORY / "deploy/ansible/roles/control/filter_plugins/groups.py"
+FILTERS = load(REPOSITORY / "deploy/ansible/roles/control/filter_plugins/groups.py")
 Groups = dict[str, list[str]]
 # What works, and each case changes.
 GROUPS: Groups = {
@@ -28,17 +28,12 @@ URL = "mysql+pymysql://service:secret@db.example.com/orders"
 
 
 def told(groups: Groups, settings: dict[str, Any] | None = None) -> list[str]:
-    spec = importlib.util.spec_from_file_location("groups", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     merged = GROUPS | groups
     hosts = list(dict.fromkeys(host for part in GROUPS for host in merged[part]))
     hosts = groups.get("order_service", hosts)
     addresses = [f"10.0.0.{number}" for number, _ in enumerate(hosts, start=1)]
     known = {"order_service_addresses": addresses} | (settings or {})
-    problems: list[str] = module.wrong_groups(
+    problems: list[str] = FILTERS.wrong_groups(
         merged | {"order_service": hosts}, known, known["order_service_addresses"]
     )
     return problems

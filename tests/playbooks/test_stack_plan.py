@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.support.own_modules import load
 from tests.support.service_process import REPOSITORY
 
 ROLE = REPOSITORY / "deploy" / "ansible" / "roles" / "aws"
@@ -16,17 +15,9 @@ PRICES = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["aws_prices"]
 IMAGES = {arch: {"name": f"debian-{arch}"} for arch in ("x86_64", "arm64")}
 
 
-def filters(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROLE / "filter_plugins" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-STACK, PLAN = filters("stack"), filters("plan")
-security_groups = filters("security_groups").security_groups
+FILTERS = ROLE / "filter_plugins"
+STACK, PLAN = load(FILTERS / "stack.py"), load(FILTERS / "plan.py")
+security_groups = load(FILTERS / "security_groups.py").security_groups
 WEB, WORKER = {"name": "web", "parts": ["web"]}, {"name": "worker", "parts": ["worker"]}
 DATABASE = {"name": "db", "parts": ["database"]}
 BALANCER = {"name": "lb", "parts": ["balancer"]}

@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import ansible.module_utils
@@ -20,6 +21,16 @@ ANSIBLE = REPOSITORY / "deploy" / "ansible"
 SHARED = ANSIBLE / "module_utils"
 
 
+def load(path: Path) -> ModuleType:
+    """Return a file that is in no package, such as one of filters, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec, path
+    assert spec.loader, path
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
 class OwnModule:
     """One of the modules, by its file below deploy/ansible."""
 
@@ -28,16 +39,12 @@ class OwnModule:
 
     def run(self, *, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
         """Run it; return what it answered, which has `failed` where it refused."""
-        spec = importlib.util.spec_from_file_location(self._path.stem, self._path)
-        assert spec, self._path
-        assert spec.loader, self._path
-        program = importlib.util.module_from_spec(spec)
         told = {"_ansible_check_mode": check_mode, "_ansible_tmpdir": str(self._folder)}
         output = io.StringIO()
         with pytest.MonkeyPatch.context() as patched:
             found = [*ansible.module_utils.__path__, str(SHARED)]
             patched.setattr(ansible.module_utils, "__path__", found)
-            spec.loader.exec_module(program)
+            program = load(self._path)
             with (
                 patch_module_args({**arguments, **told}),
                 contextlib.redirect_stdout(output),
