@@ -48,6 +48,12 @@ def production_settings() -> list[str]:
     return [*options, "--max-connections=500"]
 
 
+_WAIT = (
+    "UPDATE orders SET attempts = 1, available_at = '9999-12-31',"
+    " next_attempt_at = NOW(6) + INTERVAL 1 DAY WHERE order_id > %s"
+)
+
+
 class OrderDatabase:
     """A database with the service's schema."""
 
@@ -64,12 +70,18 @@ class OrderDatabase:
             timeout=120,
         )
 
-    def fill(self, *, completed: int = 0, pending: int = 0) -> None:
-        """Leave just these orders, `order_id` from 1 on, the completed ones first."""
+    def fill(self, *, completed: int = 0, pending: int = 0, waiting: int = 0) -> None:
+        """Leave just these orders, `order_id` from 1 on: the completed ones first, and last those
+        that wait for their second attempt, for a day."""
         self.query("TRUNCATE orders")
-        self.query("UPDATE order_totals SET completed = 0, failed = 0, processing_microseconds = 0")
+        self.query(
+            "UPDATE order_totals SET completed = 0, failed = 0, waiting = 0,"
+            " processing_microseconds = 0"
+        )
         self._insert(completed, offset=0, finished=True)
-        self._insert(pending, offset=completed, finished=False)
+        self._insert(pending + waiting, offset=completed, finished=False)
+        self.query(_WAIT, [completed + pending])
+        self.query("UPDATE order_totals SET waiting = %s WHERE slot = 3", [waiting])
         self.query(
             "UPDATE order_totals SET completed = %s, processing_microseconds = %s WHERE slot = 3",
             [completed, completed * 1000],

@@ -15,6 +15,8 @@ LOG_BYTES = "bytes a processed order takes in the binary log"
 DEADLOCKS = "deadlocks in MySQL while processing"
 DEADLOCK_ERRORS = "deadlock errors in the processors' logs"
 TASKS = "orders or tasks queued for each measurement of processing"
+# Processing while so many orders wait for a later attempt.
+BESIDE_WAITING, WAITING = "processing beside waiting orders", 100_000
 # What is measured of several hosts.
 ONE_HOST, GROWN = "one host", "two web hosts and a worker"
 COST = "microseconds of processor time that an order takes in {}"

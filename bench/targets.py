@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.measurements import (
+    BESIDE_WAITING,
     DEADLOCK_ERRORS,
     GROWN,
     ONE_HOST,
+    WAITING,
     Case,
     Figure,
     Results,
@@ -103,6 +105,14 @@ TARGETS = (
         _processing("service", 1),
         "rate",
         1.0,
+    ),
+    Target(
+        f"time of processing with {WAITING:,} orders waiting to none",
+        _processing("service", 1),
+        Case(BESIDE_WAITING, "service", stored=WAITING, processes=1),
+        "rate",
+        1.2,
+        at_most=True,
     ),
     Target(
         "from end to end by two web hosts and a worker to by one host",

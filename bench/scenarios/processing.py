@@ -11,7 +11,16 @@ from bench.bench import Bench
 from bench.celery_queue import CeleryQueue
 from bench.database import SERVICE_BIN, OrderDatabase
 from bench.load import Sample
-from bench.measurements import DEADLOCK_ERRORS, DEADLOCKS, TASKS, Case, Measure, interleave
+from bench.measurements import (
+    BESIDE_WAITING,
+    DEADLOCK_ERRORS,
+    DEADLOCKS,
+    TASKS,
+    WAITING,
+    Case,
+    Measure,
+    interleave,
+)
 from bench.profile import record_processing_profile
 from bench.servers import service_environment
 from tests.support.polling import wait_until
@@ -37,6 +46,8 @@ def run(bench: Bench) -> None:
             )
             measures.append((own, partial(_service, bench, database, number)))
             measures.append((peer, partial(_celery, celery, tasks, number)))
+        waits = Case(BESIDE_WAITING, "service", stored=WAITING, processes=1)
+        measures.append((waits, partial(_service, bench, database, 1, WAITING)))
         interleave(bench.results, measures, bench.options.processing_rounds)
     if bench.options.profile:
         database.fill(pending=tasks)
@@ -52,8 +63,8 @@ def _processor(bench: Bench, database: OrderDatabase) -> Process:
     return Process([str(SERVICE_BIN / "flask"), "process-orders"], bench.directory, environment)
 
 
-def _service(bench: Bench, database: OrderDatabase, number: int) -> Sample:
-    database.fill(pending=bench.options.tasks)
+def _service(bench: Bench, database: OrderDatabase, number: int, waiting: int = 0) -> Sample:
+    database.fill(pending=bench.options.tasks, waiting=waiting)
     before = _deadlocks(database)
     with ExitStack() as stack:
         completed = stack.enter_context(database.counting())
