@@ -150,7 +150,7 @@ class FakeEngine:
         shown: Iterable[Container] = self.containers.values()
         if found := re.search(rf"label={LABEL}\.project=(\S+)", " ".join(given)):
             shown = [one for one in shown if one.project == found[1]]
-        if "{{.Names}}" in given:
+        if "{{.Names}}" in given and "--all" not in given:
             shown = [one for one in shown if one.running]
         if "--quiet" in given or "{{.Names}}" in given:
             return "".join(f"{one.name}\n" for one in shown)

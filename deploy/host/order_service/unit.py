@@ -82,7 +82,8 @@ def _start(what: str, arguments: Sequence[str]) -> int | None:
     """Run the unit to its end and return its exit status; None where there is one already."""
     passed_on = [f"--setenv={name}" for name in os.environ if name.startswith("ORDER_SERVICE_")]
     properties = {
-        "After": "docker.service",
+        # What is under way leaves a good state before the containers are ended with the host.
+        "After": "docker.service order-service-shutdown.service",
         "KillMode": "mixed",
         "RuntimeMaxSec": MOST_SECONDS,
         "TimeoutStopSec": STOP_SECONDS,

@@ -96,6 +96,31 @@ def test_nothing_is_stopped_where_mysql_cannot_be(
     assert not [line for line in on.docker.ran if line.startswith("docker stop")]
 
 
+def test_all_end_with_the_host_and_come_back_with_it(
+    do: Callable[..., str], on: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise CommandError("the only member at work")
+
+    monkeypatch.setattr(bring, "hand_over", refuse)
+    on.docker.programs["systemctl"] = lambda _: "running\n"
+    assert do("halt").startswith("UNCHANGED")
+    assert all(one.running for one in on.docker.containers.values())
+    on.docker.programs["systemctl"] = lambda _: "stopping\n"
+    assert "MySQL is stopped all the same: the only member at work" in do("halt")
+    assert [line for line in on.docker.ran if line.startswith("docker stop")][-1].endswith(
+        "mysql-1"
+    )
+    assert not any(one.running for one in on.docker.containers.values())
+    # A deployment since may have removed one.
+    del on.docker.containers["order-service-blue-app-1"]
+    on.docker.did.clear()
+    do("resume")
+    do("resume")
+    assert on.docker.did == ["start mysql-1 nginx-1"]
+    assert {one.restart for one in on.docker.containers.values()} == {"unless-stopped"}
+
+
 def test_all_come_back_where_a_stop_was_cut_off_and_called_again(
     do: Callable[..., str], on: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

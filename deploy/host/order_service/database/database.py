@@ -1,7 +1,7 @@
 """Looks after MySQL's group on this host, one of several that have a member each.
 
 status               tell how each member is
-primary ADDRESS      have that member take the writes; `elsewhere`: any but this host's
+primary ADDRESS      have that member take the writes
 join                 have this host's member join those that are at work
 clone                the same; where it cannot follow, replace its data by a copy of theirs
 start                start the group after all of it was stopped or killed: on each database host,
@@ -19,8 +19,6 @@ from order_service.database.members import Member
 from order_service.dotenv import DATABASE, has_part
 from order_service.host import CommandError, say
 
-ELSEWHERE = "elsewhere"
-
 
 def main() -> None:
     """Do it; the last line begins with CHANGED, UNCHANGED or LATER."""
@@ -30,7 +28,7 @@ def main() -> None:
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("status").set_defaults(run=_status)
     primary = actions.add_parser("primary")
-    primary.add_argument("address", help=f"of a member, or {ELSEWHERE!r}")
+    primary.add_argument("address", help="of a member")
     primary.set_defaults(run=_primary)
     actions.add_parser("join").set_defaults(run=_join)
     actions.add_parser("clone").set_defaults(run=_clone)
@@ -71,9 +69,6 @@ def line(member: Member) -> str:
 
 
 def _primary(given: argparse.Namespace) -> str:
-    if given.address == ELSEWHERE:
-        chosen = group.hand_over()
-        return f"CHANGED: {chosen} takes the writes" if chosen else "UNCHANGED: another one does"
     changed = group.change_primary(given.address)
     return f"{'CHANGED' if changed else 'UNCHANGED'}: {given.address} takes the writes"
 

@@ -4,6 +4,8 @@ on     balancers are told to send no more clients here
 leave  nginx ends idle connections, and each other one after the answer that is under way
 stop   end all containers in good order, until the host starts again, or `off`
 off    have all of them run, then tell balancers to send clients
+halt   as `stop`, whatever becomes of MySQL's group: the host itself is stopping
+resume have what was ended run again as before: the host has started
 show   print which it is; fail unless clients may be sent here
 """
 
@@ -42,6 +44,8 @@ LAST = (nginx.CONTAINER, MYSQL)
 STOP_SECONDS = 120
 START_SECONDS = 180
 EVERY_SECONDS = 0.5
+# What systemd says of itself then.
+STOPPING = "stopping"
 OK = 200
 
 
@@ -50,7 +54,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    actions = {"on": on, "leave": leave, "stop": stop, "off": off}
+    actions = {
+        "on": on, "leave": leave, "stop": stop, "off": off, "halt": halt, "resume": resume,
+    }  # fmt: skip
     parser.add_argument("action", choices=[*actions, "show"])
     action = parser.parse_args().action
     try:
@@ -96,17 +102,40 @@ def stop() -> bool:
     """End the containers that run; return whether there were any.
 
     Raises:
+        CommandError: one of them has not ended, or MySQL's group needs this host's.
+    """
+    return _end_all(database.hand_over)
+
+
+def halt() -> bool:
+    """Do the same where the host is stopping, which nothing can refuse.
+
+    Docker would leave the containers to the end of all processes, all at once.
+
+    Raises:
         CommandError: one of them has not ended.
     """
-    form = ["--filter", "label=com.docker.compose.project", "--format", "{{.Names}}"]
-    found = [name for name in run(["docker", "ps", *form]).split() if _is_own(name)]
+    if try_run(["systemctl", "is-system-running"]).stdout.strip() != STOPPING:
+        return False
+    return _end_all(_try_to_hand_over)
+
+
+def _try_to_hand_over() -> None:
+    try:
+        database.hand_over()
+    except CommandError as why:
+        say(f"MySQL is stopped all the same: {why}")
+
+
+def _end_all(hand_over: Callable[[], None]) -> bool:
+    found = _own()
     groups = [[name for name in found if name not in LAST]]
     groups += [[name] for name in LAST if name in found]
     if not found:
         return False
     if MYSQL in found:
         # It may refuse, so before anything has ended.
-        database.hand_over()
+        hand_over()
     last_first = [name for group in reversed(groups) for name in group]
     # Those of a stop that was cut off are not running, and have to come back as well.
     ended = [name for name in read_json(STOPPED, []) if name not in found]
@@ -115,9 +144,24 @@ def stop() -> bool:
     run(["docker", "update", "--restart=always", *found])
     for group in filter(None, groups):
         if MYSQL in group:
-            database.hand_over()
+            hand_over()
         run(["docker", "stop", *group], seconds=STOP_SECONDS)
     return True
+
+
+def resume() -> bool:
+    """Start what was ended, as it was before; return whether there is any.
+
+    Raises:
+        CommandError: Docker does not do it.
+    """
+    there = _own("--all")
+    ended = [name for name in read_json(STOPPED, []) if name in there]
+    if ended:
+        run(["docker", "start", *ended])
+        run(["docker", "update", "--restart=unless-stopped", *ended])
+    STOPPED.unlink(missing_ok=True)
+    return bool(ended)
 
 
 def off() -> bool:
@@ -127,9 +171,7 @@ def off() -> bool:
         CommandError: something does not get ready; balancers are told nothing then.
     """
     _wait(_docker_answers, "Docker; see: systemctl status docker")
-    if stopped := read_json(STOPPED, []):
-        run(["docker", "start", *stopped])
-        run(["docker", "update", "--restart=unless-stopped", *stopped])
+    resumed = resume()
     if has_part(DATABASE):
         _wait(lambda: health(MYSQL) == "healthy", f"MySQL; see: sudo docker logs {MYSQL}")
     if colours.services():
@@ -138,8 +180,7 @@ def off() -> bool:
     FILE.unlink(missing_ok=True)
     if has_part(WEB):
         _wait(lambda: _told() == OK, f"nginx; see: sudo docker logs {nginx.CONTAINER}")
-    STOPPED.unlink(missing_ok=True)
-    return was_on or bool(stopped)
+    return was_on or resumed
 
 
 def described() -> str:
@@ -175,8 +216,11 @@ def _is_ready() -> bool:
     return colours.serving().readiness()[0] == OK
 
 
-def _is_own(name: str) -> bool:
-    return name.startswith("order-service-")
+def _own(*options: str) -> list[str]:
+    """Return the names of the service's containers that run, or of all."""
+    form = ["--filter", "label=com.docker.compose.project", "--format", "{{.Names}}"]
+    names = run(["docker", "ps", *options, *form]).split()
+    return [name for name in names if name.startswith("order-service-")]
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:
