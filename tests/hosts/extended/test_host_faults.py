@@ -23,8 +23,14 @@ def test_a_host_that_restarts_with_orders_in_flight(deployment: Deployment) -> N
     accepted = range(30_000_000, 30_000_300)
     for order_id in accepted:
         assert client.post(order_body(order_id)).status == 201
-    before = deployment.running()
+    before, ends = deployment.running(), good_ends(deployment)
     deployment.remote.restart()
     wait_until(lambda: serves(client), 120, "the stack after the host's start", every=0.5)
     assert deployment.running() == before
     assert_completed_once(deployment, accepted)
+    assert good_ends(deployment) == ends + 1
+
+
+def good_ends(deployment: Deployment) -> int:
+    """Return how often MySQL has ended by itself, and was not killed."""
+    return deployment.logs("mysql").count("Shutdown complete")
