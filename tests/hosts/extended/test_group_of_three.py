@@ -28,6 +28,8 @@ DEPLOY_SECONDS = 1500
 PARTS = ("web", "worker", "database")
 SHUTDOWN = "order-service-shutdown.service"
 ALL_AT_WORK = "UNCHANGED: 3 of 3 members at work"
+STORE = "/var/backups/order-service"
+KEPT, TAKEN_BACK = 121, 122
 ATTEMPTS = "SELECT order_id, outcome, attempts FROM orders WHERE order_id IN ({})"
 
 
@@ -220,17 +222,26 @@ def test_the_primarys_host_may_die(trio: Trio) -> None:
 
 def test_a_backup_of_the_group_comes_back_while_it_is_at_work(trio: Trio) -> None:
     head = trio.hosts[0]
-    assert head.client().post(order_body(21)).status == 201
-    trio.assert_completed_once(head, [21])
+    assert head.client().post(order_body(KEPT)).status == 201
+    trio.assert_completed_once(head, [KEPT])
     trio.node.playbook("backup.yml")
-    assert head.client().post(order_body(22)).status == 201
+    assert head.client().post(order_body(TAKEN_BACK)).status == 201
     trial = trio.node.playbook("restore.yml").output
-    assert '"scratch"' in trial or "rows" in trial
-    newest = re.search(r"\d{4}-\d\d-\d\dT\d{6}Z", trial)
+    newest = re.search(r"backup: (\d{4}-\d\d-\d\dT\d{6}Z)", trial)
     assert newest, trial
-    confirm = f"replace live data of {head.remote.name}"
-    trio.node.playbook("restore.yml", restore_to="live", restore_backup=newest[0], confirm=confirm)
-    statuses = [trio.hosts[1].client().get(f"/orders/{number}").status for number in (21, 22)]
+    live = {
+        "restore_to": "live",
+        "restore_backup": newest[1],
+        "confirm": f"replace live data of {head.remote.name}",
+    }
+    # A secondary has made it, and the primary is what is restored.
+    refused = trio.node.try_playbook("restore.yml", **live)
+    assert refused.returncode != 0
+    assert "have the member that has it take them first" in " ".join(refused.output.split())
+    has_it = next(one for one in trio.hosts if newest[1] in one.remote.sudo(f"ls {STORE}"))
+    trio.node.playbook("database.yml", "-e", f"primary={has_it.remote.name}")
+    trio.node.playbook("restore.yml", **live)
+    statuses = [trio.hosts[1].client().get(f"/orders/{one}").status for one in (KEPT, TAKEN_BACK)]
     assert statuses == [200, 404]
     assert head.client().post(order_body(23)).status == 201
     assert ALL_AT_WORK in head.remote.sudo(f"{PROGRAM} database status")
@@ -247,7 +258,7 @@ def test_all_are_killed_and_begin_again_when_told(trio: Trio) -> None:
     assert head.client().post(order_body(41)).status == 503
     trio.node.playbook("database.yml", "-e", "start=true")
     wait_until(lambda: head.client().post(order_body(42)).status == 201, 60, "an accepted order")
-    trio.assert_completed_once(head, [1, 2, 3, 21, 23, *accepted, 42])
+    trio.assert_completed_once(head, [1, 2, 3, KEPT, 23, *accepted, 42])
 
 
 def test_a_lost_head_is_replaced_by_a_bare_host(trio: Trio, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from order_service.backup import backup, group
 from order_service.backup.mysql_session import Server
 from order_service.backup.settings import BackupError, Settings
 from order_service.backup.store import Store
+from order_service.restore import restore
 
 from tests.support.stored_backups import add_backup, add_copy
 
@@ -91,3 +93,16 @@ def test_a_member_that_leaves_it_to_another_says_so_and_keeps_nothing_for_ever(
     store = Store(settings.directory)
     assert store.last("backup") | {"outcome": "ok", "left_to": DB2} == store.last("backup")
     assert (store.ids(), store.copies()) == ([], [])
+
+
+def test_what_another_member_has_is_not_looked_for_here(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(monkeypatch, members(DB1, (DB1, "ONLINE", "PRIMARY"), (DB2, "ONLINE", "SECONDARY")))
+    for asked, reason in (
+        ("", f"the newest backups are not here but on {DB2}: "),
+        ("2026-01-01T000000Z", "'2026-01-01T000000Z' is not on this host.* -e primary=HOST"),
+    ):
+        given = Namespace(what="live", until=None, store=None, backup=asked)
+        with pytest.raises(BackupError, match=reason):
+            restore.restore(settings, given, None)

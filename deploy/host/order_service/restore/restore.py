@@ -81,8 +81,8 @@ def restore(settings: Settings, given: argparse.Namespace, key: Path | None) -> 
         if settings.external:
             raise BackupError(f"{EXTERNAL_LOGS}; here it is the backup alone: leave out --until")
         _copy_newest_binlogs(settings)
-    if live and not (given.store or given.backup or given.until):
-        _refuse_newest_of_another(settings)
+    if live and not (given.store or given.until):
+        _require_here(settings, given.backup)
     with source(settings, given, key) as reads:
         begun = time.monotonic()
         plan = planned(settings, given, reads)
@@ -225,9 +225,15 @@ def _copy_newest_binlogs(settings: Settings) -> None:
         warn(f"the newest binary logs could not be copied, so they may be missing: {problem}")
 
 
-def _refuse_newest_of_another(settings: Settings) -> None:
+def _require_here(settings: Settings, backup: str) -> None:
     """In a group this host's own newest may be of the days when it made them."""
-    if other := group.makes_backups(settings):
+    if backup and group.is_one() and backup not in Store(settings.directory).ids():
+        raise BackupError(
+            f"the backup {backup!r} is not on this host, which takes the writes: restore from"
+            " offsite (restore_from), or have the member that has it take them first (database.yml"
+            " -e primary=HOST)"
+        )
+    if not backup and (other := group.makes_backups(settings)):
         raise BackupError(
             f"the newest backups are not here but on {other}: restore from offsite"
             " (restore_from), until latest (restore_until), or name one of this host's"
