@@ -11,8 +11,10 @@ import pytest
 
 from tests.hosts.conftest import SETTINGS, NewHost
 from tests.support.control_fixtures import NewCheckout, NewControlNode
+from tests.support.control_node import ControlNode
 from tests.support.databases import order_body
 from tests.support.deployment import MYSQL, PROGRAM, Deployment
+from tests.support.docker import docker
 from tests.support.polling import wait_until
 from tests.support.registry import Registry
 from tests.support.several_hosts import GroupsNode, PrivateNetwork
@@ -27,8 +29,34 @@ PAUSE, RESUME = (("flask", "processing", word) for word in ("pause", "resume"))
 class Move:
     """The host that was alone, the one that gets its database, and who deploys to both."""
 
-    def __init__(self, old: Deployment, new: Deployment, both: GroupsNode, vault: Vault) -> None:
-        self.old, self.new, self.both, self.vault = old, new, both, vault
+    def __init__(
+        self, old: Deployment, new: Deployment, both: GroupsNode, vault: Vault, boot: NewHost
+    ) -> None:
+        self.old, self.new, self.both, self.vault, self._boot = old, new, both, vault, boot
+
+    def lose_the_database(self) -> None:
+        """Its host is gone for good, and a bare one has its name."""
+        lost = self.new.remote
+        lost.close()
+        bare = self._boot(vault=self.vault.address)
+        docker("rename", bare.name, lost.name)
+        bare.name = lost.name
+        self.both.network.join(bare)
+        self.new = Deployment(bare, self.new.checkout, self.both)
+        self.both.hosts = (self.old.remote, bare)
+        self.both.groups = {"web": [self.old.remote], "database": [bare]}
+
+    def restore(self, node: ControlNode) -> None:
+        """Restore what the copies have, in the place of the new server's live data."""
+        node.playbook(
+            "restore.yml",
+            restore_from="offsite",
+            restore_until="latest",
+            restore_to="live",
+            restore_secrets=True,
+            restore_identity_file=str(self.vault.key),
+            confirm=f"replace live data of {self.new.remote.name}",
+        )
 
     def in_app(self, *command: str) -> None:
         self.old.remote.docker("exec", self.old.app, *command)
@@ -65,7 +93,7 @@ def move(
         both.network.join(old.remote)
         both.network.join(new.remote)
         try:
-            yield Move(old, new, both, vault)
+            yield Move(old, new, both, vault, new_mirrored_host)
         finally:
             both.close()
 
@@ -92,15 +120,7 @@ def test_everything_that_was_accepted_is_in_the_new_database(
     old.node.playbook("maintenance.yml", "-e", "on=true")
     assert known.post(order_body(AFTERWARDS)).status == 503
     old.remote.sudo(f"{PROGRAM} backup binlog")
-    new.node.playbook(
-        "restore.yml",
-        restore_from="offsite",
-        restore_until="latest",
-        restore_to="live",
-        restore_secrets=True,
-        restore_identity_file=str(move.vault.key),
-        confirm=f"replace live data of {new.remote.name}",
-    )
+    move.restore(new.node)
     assert set(move.statuses()) == {*ALONE, *AFTER_THE_BACKUP, WHILE_PAUSED}
 
 
@@ -127,3 +147,22 @@ def test_clients_go_on_with_what_they_know(move: Move, known: StackClient) -> No
 def test_the_second_run_changes_nothing(move: Move) -> None:
     run = move.both.playbook("deploy.yml")
     assert {name: recap.changed for name, recap in run.recaps.items() if recap.changed} == {}
+
+
+def test_a_lost_database_host_comes_back_under_its_name(move: Move, known: StackClient) -> None:
+    before = move.statuses()
+    move.new.remote.sudo(f"{PROGRAM} backup binlog")
+    move.lose_the_database()
+    assert known.get("/orders/1").status == 503
+    name = move.new.remote.name
+    refused = move.both.try_playbook("deploy.yml", "--limit", name)
+    assert refused.returncode != 0
+    assert "would be the head" in " ".join(refused.output.split())
+    move.both.playbook("deploy.yml", "--limit", name, "-e", "new_head=true")
+    move.vault.let_in(move.new.remote)
+    move.restore(move.both)
+    move.both.playbook("deploy.yml")
+    assert move.statuses() == before
+    with Traffic(known) as sent:
+        sent.flows()
+    sent.assert_unharmed()
