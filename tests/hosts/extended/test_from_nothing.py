@@ -20,7 +20,7 @@ from tests.support.aws_machines import let_in, machines
 from tests.support.aws_operator import Operator
 from tests.support.control_fixtures import NewCheckout
 from tests.support.databases import order_body
-from tests.support.deployment import Deployment
+from tests.support.deployment import PROGRAM, Deployment
 from tests.support.polling import wait_until
 from tests.support.registry import Registry
 from tests.support.remote_host import RemoteHost
@@ -107,3 +107,7 @@ def test_one_more_command_brings_them_into_service(
         30,
         "the end of the order",
     )
+    # Each host finds all well, and web hosts that the balancer answers.
+    for host in hosts[:-1]:
+        told = host.sudo(f"{PROGRAM} status")
+        assert ("balancer" in told) == (host in hosts[:2])
