@@ -48,6 +48,7 @@ class Managed:
         for name in FILES:
             server.query(f"SET GLOBAL ssl_{name} = '/var/lib/mysql/managed-{name}'")
         server.query("ALTER INSTANCE RELOAD TLS")
+        server.query("CREATE DATABASE orders CHARACTER SET utf8mb4")
         for login, grants in ((ADMIN, "ALL"), (READER, "SELECT")):
             name, _, password = login.partition(":")
             server.query(f"CREATE USER {name} IDENTIFIED BY '{password}' REQUIRE SSL")
@@ -149,7 +150,7 @@ def test_the_data_moves_to_it_by_the_steps_of_the_guide(story: Story) -> None:
     story.playbook("managed_database.yml")
     (row,) = story.managed.server.query("SHOW GRANTS FOR service")[:1]
     assert row == ("GRANT USAGE ON *.* TO `service`@`%`",)
-    story.in_app("flask", "processing", "pause")
+    story.in_app("flask", "processing", "pause", "--reason=the database moves")
     assert client.post(order_body(PAUSED)).status == 201
     host.node.playbook("maintenance.yml", "-e", "on=true")
     host.node.playbook("backup.yml")

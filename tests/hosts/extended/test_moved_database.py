@@ -23,7 +23,8 @@ from tests.support.traffic import Traffic
 from tests.support.vault import Vault
 
 ALONE, AFTER_THE_BACKUP, WHILE_PAUSED, AFTERWARDS = range(1, 11), range(11, 21), 21, 22
-PAUSE, RESUME = (("flask", "processing", word) for word in ("pause", "resume"))
+PAUSE = ("flask", "processing", "pause", "--reason=the database moves")
+RESUME = ("flask", "processing", "resume")
 
 
 class Move:
