@@ -68,10 +68,12 @@ def operator(
 
 def curl(ca: Path, url: str, *arguments: str) -> str:
     """Return the body of a successful answer."""
-    command = ["curl", "--silent", "--show-error", "--fail", "--max-time=20", f"--cacert={ca}"]
-    return subprocess.run(
-        [*command, *arguments, url], capture_output=True, check=True, text=True
-    ).stdout
+    options = ["--silent", "--show-error", "--fail", "--max-time", "20", "--cacert", str(ca)]
+    run = subprocess.run(
+        ["curl", *options, *arguments, url], capture_output=True, check=False, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
 
 
 def test_the_hosts_are_found_by_their_parts_and_reached(
@@ -97,13 +99,13 @@ def test_one_more_command_brings_them_into_service(
     operator.start_playbook("deploy.yml", stage).wait(DEPLOYMENT_SECONDS).succeeded()
     ca = operator.ansible_folder / "fetched" / "orders-db" / "ca.crt"
     web, balancer = hosts[0], f"https://{hosts[-1].address}"
-    user = f"--user=admin:{Deployment(web, operator.checkout, operator).password}"
-    json_type = "--header=Content-Type: application/json"
+    user = ("--user", f"admin:{Deployment(web, operator.checkout, operator).password}")
+    order = ("--header", "Content-Type: application/json", "--data", json.dumps(order_body(1)))
     assert json.loads(curl(ca, f"{balancer}/ping")) == {"message": "success"}
-    posted = curl(ca, f"{balancer}/orders", user, json_type, f"--data={json.dumps(order_body(1))}")
+    posted = curl(ca, f"{balancer}/orders", *user, *order)
     assert json.loads(posted)["message"] == "Order received"
     wait_until(
-        lambda: json.loads(curl(ca, f"{balancer}/orders/1", user))["status"] == "Completed",
+        lambda: json.loads(curl(ca, f"{balancer}/orders/1", *user))["status"] == "Completed",
         30,
         "the end of the order",
     )
