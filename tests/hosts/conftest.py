@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -26,45 +26,58 @@ def registry() -> Iterator[Registry]:
         yield started
 
 
-@pytest.fixture(scope="session")
-def new_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewHost]:
-    """Boots hosts that are removed when the session ends; `new_host(**names)` knows these names."""
+@contextmanager
+def booting(folders: pytest.TempPathFactory) -> Iterator[NewHost]:
+    """Give what boots hosts: `boot(**names)` knows these names. They are removed at the end."""
     with ExitStack() as stack:
 
         def boot(**names: str) -> RemoteHost:
-            host = RemoteHost(tmp_path_factory.mktemp("host"), **names)
+            host = RemoteHost(folders.mktemp("host"), **names)
             stack.callback(host.close)
             return host.boot()
 
         yield boot
 
 
-@pytest.fixture(scope="session")
-def new_mirrored_host(new_host: NewHost, registry: Registry) -> NewHost:
-    """Boots hosts that trust the registry, and can pull from it."""
+@pytest.fixture(scope="module")
+def new_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewHost]:
+    """Boots hosts that are removed after the module's tests: a machine holds some twenty."""
+    with booting(tmp_path_factory) as boot:
+        yield boot
 
-    def boot(**names: str) -> RemoteHost:
-        host = new_host(**{registry.name: registry.address}, **names)
+
+def mirrored(boot: NewHost, registry: Registry) -> NewHost:
+    """Return what boots hosts that trust the registry, and can pull from it."""
+
+    def boot_mirrored(**names: str) -> RemoteHost:
+        host = boot(**{registry.name: registry.address}, **names)
         registry.trusted_by(host)
         return host
 
-    return boot
+    return boot_mirrored
+
+
+@pytest.fixture(scope="module")
+def new_mirrored_host(new_host: NewHost, registry: Registry) -> NewHost:
+    """Boots hosts like `new_host` that can pull from the registry."""
+    return mirrored(new_host, registry)
 
 
 @pytest.fixture(scope="session")
 def deployment(
-    new_mirrored_host: NewHost,
+    tmp_path_factory: pytest.TempPathFactory,
     new_checkout: NewCheckout,
     new_control_node: NewControlNode,
     registry: Registry,
-) -> Deployment:
+) -> Iterator[Deployment]:
     """A bare host after its first deployment; what the tests do to it they undo, or go on from."""
-    host, checkout = new_mirrored_host(), new_checkout()
-    mirrors = {"docker_registry_mirrors": [registry.url]}
-    node = new_control_node(checkout, host, **SETTINGS, **mirrors)
-    deployed = Deployment(host, checkout, node)
-    deployed.deploy()
-    return deployed
+    with booting(tmp_path_factory) as boot:
+        host, checkout = mirrored(boot, registry)(), new_checkout()
+        mirrors = {"docker_registry_mirrors": [registry.url]}
+        node = new_control_node(checkout, host, **SETTINGS, **mirrors)
+        deployed = Deployment(host, checkout, node)
+        deployed.deploy()
+        yield deployed
 
 
 @pytest.fixture
