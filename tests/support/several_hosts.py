@@ -47,8 +47,9 @@ class PrivateNetwork:
         raise AssertionError("no network was free")
 
     def __exit__(self, *_: object) -> None:
-        # Hosts may outlive it.
-        for name in self._addresses:
+        # Some hosts outlive it, and some were lost.
+        form = "--format={{range .Containers}}{{.Name}} {{end}}"
+        for name in docker("network", "inspect", form, self._name).split():
             docker("network", "disconnect", "--force", self._name, name)
         docker("network", "rm", self._name)
 
