@@ -97,7 +97,7 @@ def test_one_more_command_brings_them_into_service(
 ) -> None:
     stage = f"--inventory={operator.stage}"
     operator.start_playbook("deploy.yml", stage).wait(DEPLOYMENT_SECONDS).succeeded()
-    ca = operator.ansible_folder / "fetched" / "orders-db" / "ca.crt"
+    ca = operator.ansible_folder / "fetched" / "orders-web-1" / "ca.crt"
     web, balancer = hosts[0], f"https://{hosts[-1].address}"
     user = ("--user", f"admin:{Deployment(web, operator.checkout, operator).password}")
     order = ("--header", "Content-Type: application/json", "--data", json.dumps(order_body(1)))

@@ -94,6 +94,12 @@ def test_a_member_at_work_is_left_alone() -> None:
     assert _deploy(own, _silent(B), _silent(C)) is Step.NOTHING
 
 
+def test_a_member_is_at_work_while_others_join_it() -> None:
+    assert _working(A, _seen(B, "RECOVERING")).works
+    assert _working(A, _seen(B, "RECOVERING"), _seen(C, "RECOVERING")).works
+    assert not _working(A, _seen(B, "UNREACHABLE")).works
+
+
 def test_a_member_without_a_majority_is_not_at_work() -> None:
     own = _working(A, _seen(B, "UNREACHABLE"), _seen(C, "UNREACHABLE"))
     assert not own.works

@@ -73,8 +73,9 @@ class Member:
 
     @property
     def works(self) -> bool:
-        """Whether it is at work, together with a majority."""
-        return self.state == ONLINE and 2 * len(self.online) > len(self.view)
+        """Whether it is at work, together with a majority: who recovers is one of it."""
+        reached = sum(one.state in (ONLINE, RECOVERING) for one in self.view)
+        return self.state == ONLINE and 2 * reached > len(self.view)
 
     @property
     def primary(self) -> Seen | None:
