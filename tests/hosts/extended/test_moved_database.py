@@ -126,7 +126,8 @@ def test_everything_that_was_accepted_is_in_the_new_database(
 
 
 def test_clients_go_on_with_what_they_know(move: Move, known: StackClient) -> None:
-    move.both.start_playbook("deploy.yml").wait(900).succeeded()
+    run = move.both.start_playbook("deploy.yml", "-e", "allow_interruption=true")
+    run.wait(900).succeeded()
     assert known.post(order_body(AFTERWARDS)).status == 503, "it is still closed"
     move.in_app(*RESUME)
     move.both.playbook("maintenance.yml", "-e", "on=false")
