@@ -41,7 +41,8 @@ def take_handed_on() -> None:
             f"secrets: this host makes none, and {HEAD} has handed none on; run deploy.yml for all"
             " hosts, without --limit"
         )
-    if read(MYSQL / "root_password"):
+    # Not where it is of a MySQL that this host had before, and whose files may still be here.
+    if handed.get(MYSQL.name):
         database_secrets.make()
     say(f"those of {HEAD}; this host makes none")
 

@@ -189,5 +189,17 @@ def test_a_host_that_has_a_head_makes_nothing_that_it_was_not_handed(
     other.assert_consistent()
 
 
+def test_a_host_that_had_a_mysql_of_its_own_takes_the_heads_url(
+    volumes: Volumes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Volumes(tmp_path_factory.mktemp("other"))
+    other.make()
+    handed = {"service": _texts(volumes.folder / "service", "*")}
+    (other.own / "handed").write_text(json.dumps(handed))
+    for _ in range(2):
+        other.make(HEAD="orders-1")
+        assert _texts(other.folder / "service", "*") == handed["service"]
+
+
 def _texts(folder: Path, pattern: str) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.glob(pattern)}
