@@ -21,6 +21,7 @@ from tests.support.service_process import Server
 pytestmark = pytest.mark.slow
 
 SECONDS = 60.0
+MOST_KILLS = 8
 CLIENTS = 24
 # What is promised, in seconds.
 LONGEST_ANSWER = 10.0
@@ -54,10 +55,13 @@ def check(load: Load, server: Server, store: Store) -> None:
 
 def test_the_whole_process_group_is_killed(server: Server, store: Store) -> None:
     with Load(server.client) as load:
-        for _ in range(2):
+        for kills in range(1, MOST_KILLS + 1):
             load.wait_for_more(100, SECONDS)
             server.kill9_group()
             server.start()
+            # On a busy machine a kill may find none at work.
+            if kills > 1 and max(store.attempts()) > 1:
+                break
         load.wait_for_more(100, SECONDS)
     check(load, server, store)
     assert max(store.attempts()) > 1, "no order was interrupted, so this test has shown nothing"
