@@ -35,9 +35,11 @@ def calls(tmp_path: Path) -> Calls:
 def test_four_processes_share_the_orders(
     tmp_path: Path, url: str, store: Store, calls: Calls
 ) -> None:
-    store.add_orders(range(1, ORDERS + 1))
+    # Work enough that each has some, though it starts seconds after the first.
+    environment = calls.environment | {"SLOW_SECONDS": 0.01}
+    store.add_orders(range(1, ORDERS + 1), user_id=Behaviour.SLOW)
     with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(tmp_path, url, **calls.environment)) for _ in "1234"]
+        workers = [stack.enter_context(Worker(tmp_path, url, **environment)) for _ in "1234"]
         for worker in workers:
             worker.start()
         store.wait_finished(2 * SECONDS)
