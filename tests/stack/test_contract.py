@@ -6,6 +6,7 @@ import json
 import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ from tests.support.stack import ORDER_IDS, Stack, StackClient
 Answer = tuple[int, dict[str, str], Any]
 Request = Callable[..., Answer]
 JSON = "application/json"
+# Within which all processors obey a pause.
+OBEYED_SECONDS = 2
 # What an order that was posted and processed leaves in the exposition.
 FAMILIES = {
     "order_service_orders",
@@ -176,14 +179,12 @@ def test_operators_pause_cancel_and_resume(ask: Request, post: Request) -> None:
         found: str = ask("GET", f"/orders/{order_id}")[2]["status"]
         return found
 
-    def stays_pending() -> bool:
-        return status(accepted()) == "Pending"
-
     send = ["--header", f"Content-Type: {JSON}", "--data-binary"]
     paused = ask("POST", "/processing/pause", *send, '{"reason": "the receiver moves"}')
     try:
         assert (paused[0], paused[2]["reason"]) == (200, "the receiver moves")
-        wait_until(stays_pending, 5, "processors that pause")
+        # All processes obey within 2 s. One of several may still take what another leaves alone.
+        time.sleep(2 * OBEYED_SECONDS)
         first, second = accepted(), accepted()
         answer = ask("POST", f"/orders/{first}/cancel")
         assert answer[::2] == (200, {"order_id": first, "status": "Cancelled"})
