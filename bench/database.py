@@ -80,11 +80,12 @@ class OrderDatabase:
         )
         self._insert(completed, offset=0, finished=True)
         self._insert(pending + waiting, offset=completed, finished=False)
-        self.query(_WAIT, [completed + pending])
-        self.query("UPDATE order_totals SET waiting = %s WHERE slot = 3", [waiting])
+        if waiting:
+            self.query(_WAIT, [completed + pending])
         self.query(
-            "UPDATE order_totals SET completed = %s, processing_microseconds = %s WHERE slot = 3",
-            [completed, completed * 1000],
+            "UPDATE order_totals SET completed = %s, waiting = %s, processing_microseconds = %s"
+            " WHERE slot = 3",
+            [completed, waiting, completed * 1000],
         )
         self.query("ANALYZE TABLE orders")
 

@@ -80,6 +80,23 @@ def deployment(
         yield deployed
 
 
+@pytest.fixture(scope="module")
+def new_deployment(
+    new_mirrored_host: NewHost,
+    new_checkout: NewCheckout,
+    new_control_node: NewControlNode,
+    registry: Registry,
+) -> Callable[[], Deployment]:
+    """Boots a host that is alone, with a checkout and a control node, and deploys nothing yet."""
+
+    def make() -> Deployment:
+        host, checkout = new_mirrored_host(), new_checkout()
+        mirrors = {"docker_registry_mirrors": [registry.url]}
+        return Deployment(host, checkout, new_control_node(checkout, host, **SETTINGS, **mirrors))
+
+    return make
+
+
 @pytest.fixture
 def broken(deployment: Deployment) -> Iterator[Deployment]:
     """A deployment to break, and the checkout as it was afterwards."""

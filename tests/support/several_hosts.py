@@ -87,6 +87,15 @@ def private_address(host: RemoteHost) -> str:
     return docker("inspect", "--format={{.NetworkSettings.IPAddress}}", host.name).strip()
 
 
+def query_as_root(host: RemoteHost, sql: str) -> str:
+    """Run SQL as root in a database host's MySQL and return its rows."""
+    script = (
+        "mysql --defaults-extra-file=/run/secrets/root.cnf --protocol=socket"
+        f' --skip-column-names --batch --execute="{sql}" orders'
+    )
+    return host.docker("exec", MYSQL, "sh", "-c", script)
+
+
 class Shop:
     """All hosts of a shop, seen from outside and from their consoles."""
 
@@ -111,11 +120,7 @@ class Shop:
 
     def query(self, sql: str) -> str:
         """Run SQL as root on the first database host and return its rows."""
-        script = (
-            "mysql --defaults-extra-file=/run/secrets/root.cnf --protocol=socket"
-            f' --skip-column-names --batch --execute="{sql}" orders'
-        )
-        return self.databases[0].docker("exec", MYSQL, "sh", "-c", script)
+        return query_as_root(self.databases[0], sql)
 
     def releases(self) -> dict[str, str]:
         """Return the release that each web and worker host has in its ledger as the active one."""

@@ -5,17 +5,15 @@ One story, in its order: each test goes on from where the one before has left th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.hosts.conftest import SETTINGS, NewHost
-from tests.support.control_fixtures import NewCheckout, NewControlNode
+from tests.hosts.conftest import NewHost
 from tests.support.databases import order_body
 from tests.support.deployment import Deployment
 from tests.support.passwords import status_of
-from tests.support.registry import Registry
 from tests.support.releases import assert_completed_once
 from tests.support.remote_host import RemoteHost
 from tests.support.several_hosts import GroupsNode, PrivateNetwork
@@ -37,17 +35,13 @@ class Grown:
 @pytest.fixture(scope="module")
 def grown(
     new_mirrored_host: NewHost,
-    new_checkout: NewCheckout,
-    new_control_node: NewControlNode,
-    registry: Registry,
+    new_deployment: Callable[[], Deployment],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Grown]:
     """A host with orders, and an inventory that has another one for processors."""
 
-    host, checkout = new_mirrored_host(), new_checkout()
-    settings = {**SETTINGS, "docker_registry_mirrors": [registry.url]}
-    alone = new_control_node(checkout, host, **settings)
-    first = Deployment(host, checkout, alone)
+    first = new_deployment()
+    host, checkout, alone = first.remote, first.checkout, first.node
     first.deploy()
     client = first.client()
     assert {client.post(order_body(number)).status for number in BEFORE} == {201}

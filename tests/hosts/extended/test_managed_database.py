@@ -5,7 +5,7 @@ One story, in its order: each test goes on from where the one before has left th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,12 @@ from pathlib import Path
 import pytest
 from order_service.certificates import authority
 
-from tests.hosts.conftest import SETTINGS, NewHost
-from tests.support.control_fixtures import NewCheckout, NewControlNode
 from tests.support.control_node import PlaybookRun
 from tests.support.databases import order_body
 from tests.support.deployment import MYSQL, RELEASE_ONLY, Deployment
 from tests.support.docker import docker
 from tests.support.mysql_server import MySQLServer
 from tests.support.polling import wait_until
-from tests.support.registry import Registry
 from tests.support.several_hosts import PrivateNetwork
 from tests.support.stack import StackClient
 
@@ -108,22 +105,16 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(
-    new_mirrored_host: NewHost,
-    new_checkout: NewCheckout,
-    new_control_node: NewControlNode,
-    registry: Registry,
-    tmp_path_factory: pytest.TempPathFactory,
+    new_deployment: Callable[[], Deployment], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Story]:
     """A host with a MySQL of its own, and orders; and the server of a provider."""
-    remote, checkout = new_mirrored_host(), new_checkout()
+    host = new_deployment()
     with ExitStack() as stack:
         server = stack.enter_context(MySQLServer.start())
         network = stack.enter_context(PrivateNetwork())
         network.join(server)
-        network.join(remote)
+        network.join(host.remote)
         managed = Managed(server, network.address(server), tmp_path_factory.mktemp("tls"))
-        variables = {**SETTINGS, "docker_registry_mirrors": [registry.url]}
-        host = Deployment(remote, checkout, new_control_node(checkout, remote, **variables))
         host.deploy()
         ca = tmp_path_factory.mktemp("client") / "ca.crt"
         ca.write_bytes(host.ca.read_bytes())

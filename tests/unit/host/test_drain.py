@@ -82,27 +82,26 @@ def test_all_is_stopped_in_good_order_and_started_again(
     assert on.docker.did == []
 
 
-def test_nothing_is_stopped_where_mysql_cannot_be(
-    do: Callable[..., str], on: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It may be the only member at work, and the host serves on."""
+@pytest.fixture
+def alone_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a MySQL that no other member of its group could take the writes from."""
 
     def refuse() -> None:
         raise CommandError("the only member at work")
 
     monkeypatch.setattr(bring, "hand_over", refuse)
+
+
+@pytest.mark.usefixtures("alone_at_work")
+def test_nothing_is_stopped_where_mysql_cannot_be(do: Callable[..., str], on: FakeHost) -> None:
+    """It may be the only member at work, and the host serves on."""
     with pytest.raises(SystemExit, match="the only member at work"):
         do("stop")
     assert not [line for line in on.docker.ran if line.startswith("docker stop")]
 
 
-def test_all_end_with_the_host_and_come_back_with_it(
-    do: Callable[..., str], on: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse() -> None:
-        raise CommandError("the only member at work")
-
-    monkeypatch.setattr(bring, "hand_over", refuse)
+@pytest.mark.usefixtures("alone_at_work")
+def test_all_end_with_the_host_and_come_back_with_it(do: Callable[..., str], on: FakeHost) -> None:
     on.docker.programs["systemctl"] = lambda _: "running\n"
     assert do("halt").startswith("UNCHANGED")
     assert all(one.running for one in on.docker.containers.values())
