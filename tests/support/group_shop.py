@@ -88,10 +88,11 @@ class Shop:
         # What was accepted is found at once, by whichever process is asked.
         assert {one.status for one in load.gets} <= {200, 503}
         assert all(one.may_retry for one in answers if one.status == 503)
-        outside = [one for one in load.probes if not began - EDGE < one.asked < ended + EDGE]
-        assert {one.status for one in outside} == {200}
         within = [one for one in load.probes if began + EDGE < one.answered < ended - EDGE]
         assert {one.status for one in within} <= ({503} if nobody_writes else {200, 503})
+        began, ended = load.outage()
+        outside = [one for one in load.probes if not began - EDGE < one.asked < ended + EDGE]
+        assert {one.status for one in outside} == {200}
         first = min(one.order_id for one in load.posts if one.asked > ended and one.status == 201)
         with open_store(self.url) as store:
             _assert_all_processed(store, load.accepted, first)

@@ -78,6 +78,15 @@ class SteadyLoad:
         times = sorted(one.answered for one in self.posts if one.status == 201)
         return max(pairwise(times), key=lambda pair: pair[1] - pair[0])
 
+    def outage(self) -> tuple[float, float]:
+        """Return when the first order was refused and the last one, with the longest silence: a
+        group may elect twice before it is whole again, and accepts orders in between."""
+        began, ended = self.silence()
+        refused = [one for one in self.posts if one.status != 201]
+        first = min((one.asked for one in refused), default=began)
+        last = max((one.answered for one in refused), default=ended)
+        return min(began, first), max(ended, last)
+
     def all_answers(self) -> list[Answer]:
         """Return what was answered to anything."""
         return [*self.posts, *self.gets, *self.probes]
