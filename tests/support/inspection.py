@@ -33,6 +33,21 @@ from tests.support.polling import wait_until
 T = TypeVar("T")
 
 
+def insert_orders(connection: Connection, ids: Sequence[int], user_id: int) -> None:
+    """Store pending orders, in that order."""
+    row = {
+        "user_id": user_id,
+        "item_ids": [1],
+        "total_amount": Decimal(1),
+        "attempts": 0,
+        "fence": 0,
+        "key_version": 0,
+    }
+    now = {name: utcnow() for name in ("available_at", "created_at", "updated_at")}
+    rows = [row | {"order_id": number} for number in ids]
+    connection.execute(insert(Order).values(**now), rows)
+
+
 class Store:
     """A direct connection to the database under test."""
 
@@ -60,18 +75,7 @@ class Store:
 
     def add_orders(self, ids: Sequence[int], user_id: int = 1) -> None:
         """Store pending orders, in that order."""
-        row = {
-            "user_id": user_id,
-            "item_ids": [1],
-            "total_amount": Decimal(1),
-            "attempts": 0,
-            "fence": 0,
-            "key_version": 0,
-        }
-        now = {name: utcnow() for name in ("available_at", "created_at", "updated_at")}
-        statement = insert(Order).values(**now)
-        rows = [row | {"order_id": number} for number in ids]
-        self.run(lambda connection: connection.execute(statement, rows))
+        self.run(lambda connection: insert_orders(connection, ids, user_id))
 
     def statuses(self) -> dict[int, str]:
         """Return the status of each order by its order_id."""

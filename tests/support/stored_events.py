@@ -6,21 +6,25 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, select
 
-from service.storage.models import Event
+from service.storage.models import Event, Order
 from service.storage.order_changes import cancel
 from service.storage.outbox import write_events_on
-from tests.support.inspection import Store
+from tests.support.inspection import Store, insert_orders
 
 
 def end_orders(store: Store, ids: Sequence[int]) -> None:
-    """Store orders and cancel them, each with an event; from now on this store writes events."""
-    store.add_orders(ids, user_id=5)
+    """Store orders and cancel them before any worker can take one, each with an event; from now on
+    this store writes events."""
     write_events_on(store.database.engine)
-    rows = {order_id: store.order(order_id).id for order_id in (ids[0], ids[-1])}
-    chosen = range(rows[ids[0]], rows[ids[-1]] + 1)
-    assert store.run(lambda its: cancel(its, chosen)).changed == len(ids)
+
+    def end(connection: Connection) -> int:
+        insert_orders(connection, ids, user_id=5)
+        query = select(Order.id).where(Order.order_id.in_(ids)).order_by(Order.id)
+        return cancel(connection, connection.execute(query).scalars().all()).changed
+
+    assert store.run(end) == len(ids)
 
 
 def stored_events(store: Store) -> Sequence[Row[*tuple[Any, ...]]]:
