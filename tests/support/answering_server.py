@@ -32,6 +32,17 @@ class Asked:
 Answers = Callable[[Asked], "tuple[int, object] | None"]
 
 
+class LocalServer(ThreadingHTTPServer):
+    """A server whose clients may hang up at any time."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no trouble; anything else is the test's own fault."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 def new_server(
     address: tuple[str, int],
     answers: Answers,
@@ -60,9 +71,7 @@ def new_server(
         def log_message(self, *_: object) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
+    class Server(LocalServer):
         def get_request(self) -> tuple[socket.socket, Any]:
             connection, client = super().get_request()
             try:
@@ -70,10 +79,5 @@ def new_server(
             except BaseException:
                 connection.close()
                 raise
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that hangs up is no trouble; anything else is the test's own fault."""
-            if not isinstance(sys.exception(), OSError):
-                super().handle_error(request, client_address)
 
     return Server(address, Handler)

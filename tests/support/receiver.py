@@ -9,11 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 
 import simplejson
 
+from tests.support.answering_server import LocalServer
 from tests.support.ports import free_port
 
 
@@ -43,7 +44,7 @@ class Receiver:
         self.poison = 503
         self.seconds = 0.0
         self.calls: list[ReceivedCall] = []
-        self._server: ThreadingHTTPServer | None = None
+        self._server: LocalServer | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -74,8 +75,7 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 """Keep quiet."""
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
+        class Server(LocalServer):
             allow_reuse_address = True
             request_queue_size = 128
             open_sockets: set[socket.socket]
