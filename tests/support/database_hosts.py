@@ -29,7 +29,7 @@ class DatabaseHosts:
     def must(self, member: Member, *arguments: str) -> str:
         """Run it; it must succeed. Returns its last line."""
         done = self.run(member, *arguments)
-        assert done.returncode == 0, f"{member.address} {arguments}: {done.stderr}\n{done.stdout}"
+        _assert_done(member, done)
         return done.stdout.splitlines()[-1]
 
     def deploy(self, member: Member) -> subprocess.CompletedProcess[str]:
@@ -40,14 +40,13 @@ class DatabaseHosts:
     def must_deploy(self, member: Member) -> str:
         """Take it; it must succeed. Returns the last line."""
         done = self.deploy(member)
-        assert done.returncode == 0, f"{member.address}: {done.stderr}\n{done.stdout}"
+        _assert_done(member, done)
         return done.stdout.splitlines()[-1]
 
     def hand_over(self, member: Member) -> None:
         """Take the step for MySQL before the member's host stops."""
         code = "from order_service.database import bring; bring.hand_over()"
-        done = self.python(member, "-c", code)
-        assert done.returncode == 0, f"{member.address}: {done.stderr}\n{done.stdout}"
+        _assert_done(member, self.python(member, "-c", code))
 
     def record(self, member: Member) -> Path:
         """Return the file that says that the host's server has been in a group."""
@@ -93,3 +92,8 @@ class DatabaseHosts:
         (host / "stack" / ".env").write_text("".join(lines))
         shutil.copy(REPOSITORY / "tests/programs/docker_member.sh", host / "bin" / "docker")
         return host
+
+
+def _assert_done(member: Member, done: subprocess.CompletedProcess[str]) -> None:
+    said = f"{done.stderr}\n{done.stdout}"
+    assert done.returncode == 0, f"{member.address} {done.args[2:]}: {said}"

@@ -78,14 +78,15 @@ class SteadyLoad:
         times = sorted(one.answered for one in self.posts if one.status == 201)
         return max(pairwise(times), key=lambda pair: pair[1] - pair[0])
 
-    def outage(self) -> tuple[float, float]:
-        """Return when the first order was refused and the last one, with the longest silence: a
-        group may elect twice before it is whole again, and accepts orders in between."""
-        began, ended = self.silence()
-        refused = [one for one in self.posts if one.status != 201]
-        first = min((one.asked for one in refused), default=began)
-        last = max((one.answered for one in refused), default=ended)
-        return min(began, first), max(ended, last)
+    def last_refusal(self) -> float:
+        """Return when an order was refused for the last time: a group may elect twice before it is
+        whole again, and accepts orders in between. 0 stands for never."""
+        return max((one.answered for one in self.posts if one.status != 201), default=0.0)
+
+    def refused(self, since: float, until: float) -> bool:
+        """Return whether an order was refused in that time."""
+        refusals = (one for one in self.posts if one.status != 201)
+        return any(one.asked < until and one.answered > since for one in refusals)
 
     def all_answers(self) -> list[Answer]:
         """Return what was answered to anything."""
